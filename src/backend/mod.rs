@@ -1,0 +1,74 @@
+//! Engines that compute a model: one trait to prepare a plan for a fixed tile shape, one to run it.
+
+use ndarray::{ArrayViewD, ArrayViewMutD};
+
+use crate::model::Model;
+
+/// An engine that can compute inverse models.
+pub trait Backend: Send + Sync {
+    /// Name as the command line and `run.json` give it: `tract`, `ort`, ...
+    fn name(&self) -> &'static str;
+
+    /// Bind `model` to one tile shape, (y, x) for fields or (sample,) for series.
+    ///
+    /// Radii that do not fit the shape are left out; [`Plan::dropped`] names them.
+    ///
+    /// # Errors
+    /// An operator the engine lacks, or a shape too small for even the smallest radius.
+    fn prepare(&self, model: &Model, tile: &[usize]) -> Result<Box<dyn Plan>, BackendError>;
+}
+
+/// A model bound to a backend and a tile shape. One thread runs it at a time; a worker has its own.
+pub trait Plan: Send {
+    /// Names of the banks left out because the tile is too small for them.
+    fn dropped(&self) -> &[String];
+
+    /// Compute one tile.
+    ///
+    /// `inputs` and `outputs` follow the contract's order; shapes are those of the contract's axes with the
+    /// batch 1 and the bound tile: `u` (1, window, y, x) or (1, sample), scalars (), outputs (1, y, x) or
+    /// (1, sample).
+    ///
+    /// # Errors
+    /// A shape that is not the bound one, or a failure inside the engine.
+    fn run(
+        &mut self,
+        inputs: &[ArrayViewD<'_, f32>],
+        outputs: &mut [ArrayViewMutD<'_, f32>],
+    ) -> Result<(), BackendError>;
+}
+
+/// A model that an engine could not prepare or run: what, where, got, expected.
+#[derive(Debug, thiserror::Error)]
+pub enum BackendError {
+    /// The tile is smaller than the smallest kernel.
+    #[error("{what}: got {got:?} pixels, expected at least {expected:?}")]
+    TooSmall {
+        /// The model.
+        what: String,
+        /// The shape asked for.
+        got: Vec<usize>,
+        /// The smallest shape that works.
+        expected: Vec<usize>,
+    },
+    /// An input or output whose shape is not the bound one.
+    #[error("{what}: got shape {got:?}, expected {expected:?}")]
+    Shape {
+        /// The tensor.
+        what: String,
+        /// The shape given.
+        got: Vec<usize>,
+        /// The bound shape.
+        expected: Vec<usize>,
+    },
+    /// The engine itself failed.
+    #[error("backend {backend}, {what}: {message}")]
+    Engine {
+        /// The engine.
+        backend: &'static str,
+        /// What it was doing.
+        what: String,
+        /// Its own words.
+        message: String,
+    },
+}

@@ -1,0 +1,1 @@
+//! Maps and series as files; one file for each format.

@@ -1,0 +1,1 @@
+"""Simulate, evaluate and train inverse-parameter models; drives the `mollifier` command."""
