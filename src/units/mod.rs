@@ -3,5 +3,5 @@
 mod formula;
 mod step;
 
-pub use formula::{UnitFormula, UnitError};
+pub use formula::{UnitError, UnitFormula};
 pub use step::{Spacing, Step};
