@@ -159,7 +159,7 @@ fn edge_averages_of_correction_zero_are_positive() {
 #[test]
 fn uncorrected_taps_are_a_correlation_stencil() {
     for family in [Family::Poly(6), Family::Bump, Family::Gauss] {
-        for order in 0..=4usize {
+        for order in 0..=2usize {
             let kernel = Kernel::uncorrected(family, 40, order).expect("wide enough");
             let got = moment(kernel.taps(), 40, order) / factorial(order);
             assert!((got - 1.0).abs() < 0.35, "{family} order {order}: {got}, expected near 1");
