@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use common::{FakeFrames, FakeModel, hash};
 use mollifier::stream::{
-    FieldOptions, Givens, Map, OnFull, Pixels, Report, StreamError, peak_memory_bytes, run_fields,
+    FieldOptions, Givens, Map, OnFull, Pixels, Report, StreamError, TileGrid, peak_memory_bytes, run_fields,
 };
 use ndarray::Array2;
 use proptest::prelude::*;
@@ -69,6 +69,17 @@ proptest! {
         let report = report.expect("the run succeeds");
         prop_assert!(report.invalid_values > 0 && report.values == 4 * (rows * columns) as u64);
     }
+}
+
+#[test]
+fn threads_share_a_frame_that_is_large_enough() {
+    let model = FakeModel::fields(1);
+    let contract = mollifier::stream::Planner::contract(&model);
+    let tiles = |shape, threads| TileGrid::for_threads(shape, contract, threads).tiles.len();
+    assert_eq!(tiles([400, 400], 1), 1);
+    assert_eq!(tiles([400, 400], 2), 2);
+    assert_eq!(tiles([400, 400], 4), 4);
+    assert_eq!(tiles([15, 15], 8), 1, "a halo of 5 leaves nothing to share");
 }
 
 #[test]

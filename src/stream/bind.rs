@@ -34,6 +34,16 @@ impl Default for Givens {
     }
 }
 
+impl Givens {
+    /// Whether these are what `contract` takes, for a recording of `shape` (y, x), `None` for a series.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, before anything is read or written.
+    pub fn check(&self, contract: &Contract, shape: Option<[usize; 2]>) -> Result<(), BindError> {
+        bind(contract, self, shape).map(|_| ())
+    }
+}
+
 /// A value that a model takes and did not get, or got and does not take.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum BindError {

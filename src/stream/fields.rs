@@ -28,9 +28,12 @@ const PATIENCE: Duration = Duration::from_millis(100);
 pub struct FieldOptions {
     /// What the user gave besides the recording.
     pub givens: Givens,
+    /// Whether frames that carry a time of their own are taken at it, rather than at index times the time step.
+    /// Off where the user states another step than the recording does.
+    pub own_clock: bool,
     /// Threads that compute tiles; each has its own plan.
     pub threads: usize,
-    /// Largest tile, (y, x) in pixels; `None` chooses (see [`TileGrid::new`]).
+    /// Largest tile, (y, x) in pixels; `None` chooses (see [`TileGrid::for_threads`]).
     pub max_tile: Option<[usize; 2]>,
     /// Frames that the queue between source and model holds.
     pub queue: usize,
@@ -46,6 +49,7 @@ impl Default for FieldOptions {
     fn default() -> Self {
         Self {
             givens: Givens::default(),
+            own_clock: true,
             threads: 1,
             max_tile: None,
             queue: 8,
@@ -132,7 +136,10 @@ impl<'a> Pipeline<'a> {
         let contract = planner.contract();
         check(contract)?;
         let feeds = bind(contract, &options.givens, Some(shape))?;
-        let grid = TileGrid::new(shape, contract, options.max_tile);
+        let grid = match options.max_tile {
+            Some(max) => TileGrid::new(shape, contract, Some(max)),
+            None => TileGrid::for_threads(shape, contract, options.threads),
+        };
         let lanes = Lanes::new(
             planner,
             &grid.tile,
@@ -264,7 +271,7 @@ impl<'a> Pipeline<'a> {
             ..
         } = self;
         let start = Instant::now();
-        let time = window.times(options.givens.time_step, times);
+        let time = window.times(options.givens.time_step, options.own_clock, times);
         let (Some(reference), Some(newest)) = (window.reference(), window.frames().last()) else {
             return Ok(());
         };
@@ -275,7 +282,8 @@ impl<'a> Pipeline<'a> {
             |t, lane| tensors.fill(feeds, &grid.tiles[t], grid.tile, lane),
             |t, lane| stitch(&grid.tiles[t], grid.tile, lane, maps),
         )?;
-        report.compute.add(start.elapsed());
+        let compute = start.elapsed();
+        report.compute.add(compute);
         report.computed += 1;
         let progress = Progress {
             read: frames.read(),
@@ -283,6 +291,7 @@ impl<'a> Pipeline<'a> {
             lost: report.lost.count,
             queued: frames.depth(),
             latency_ms: 1e3 * arrived.elapsed().as_secs_f64(),
+            compute_ms: 1e3 * compute.as_secs_f64(),
         };
         sink.map(&Map {
             frame,

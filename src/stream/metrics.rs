@@ -104,6 +104,8 @@ pub struct Progress {
     pub queued: usize,
     /// From the arrival of this map's newest frame to now, in milliseconds.
     pub latency_ms: f64,
+    /// Computing this map (block) alone, in milliseconds.
+    pub compute_ms: f64,
 }
 
 /// What a stream did.

@@ -33,7 +33,7 @@ pub use fields::{FieldOptions, Map, MapSink, run_fields};
 pub use frame::{Frame, Pixels, Samples};
 pub use metrics::{Lost, Percentiles, Progress, Report};
 pub use noise::{image_noise, series_noise};
-pub use os::{machine, peak_memory_bytes};
+pub use os::{gpu, machine, peak_memory_bytes, simd};
 pub use pace::Paced;
 pub use queue::{Consumer, OnFull, Pop, Producer, PushError, bounded};
 pub use series::{SampleBlock, SampleSink, SeriesOptions, run_series};

@@ -26,6 +26,43 @@ pub fn machine() -> String {
     )
 }
 
+/// The vector instructions of this processor that numerical code can use, by name.
+#[must_use]
+pub fn simd() -> Vec<&'static str> {
+    #[cfg(target_arch = "x86_64")]
+    {
+        let all = [
+            ("sse4.2", std::arch::is_x86_feature_detected!("sse4.2")),
+            ("avx", std::arch::is_x86_feature_detected!("avx")),
+            ("avx2", std::arch::is_x86_feature_detected!("avx2")),
+            ("fma", std::arch::is_x86_feature_detected!("fma")),
+            ("avx512f", std::arch::is_x86_feature_detected!("avx512f")),
+        ];
+        all.into_iter().filter(|f| f.1).map(|f| f.0).collect()
+    }
+    #[cfg(target_arch = "aarch64")]
+    {
+        vec!["neon"]
+    }
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    {
+        Vec::new()
+    }
+}
+
+/// The NVIDIA driver or board that this machine reports, where there is one.
+#[must_use]
+pub fn gpu() -> Option<String> {
+    #[cfg(target_os = "linux")]
+    {
+        let files = ["/proc/driver/nvidia/version", "/etc/nv_tegra_release"];
+        let text = files.iter().find_map(|f| std::fs::read_to_string(f).ok())?;
+        Some(text.lines().next()?.trim().to_owned())
+    }
+    #[cfg(not(target_os = "linux"))]
+    None
+}
+
 fn processor() -> Option<String> {
     #[cfg(target_os = "linux")]
     {

@@ -476,7 +476,8 @@ impl<'a> Pipeline<'a> {
                     .for_each(|(o, v)| *o = *v);
             }
         }
-        self.report.compute.add(start.elapsed());
+        let compute = start.elapsed();
+        self.report.compute.add(compute);
         let from = self.given_out;
         self.given_out = until;
         self.report.computed = until;
@@ -486,6 +487,7 @@ impl<'a> Pipeline<'a> {
             lost: self.report.lost.count,
             queued: blocks.depth(),
             latency_ms: 1e3 * arrived.elapsed().as_secs_f64(),
+            compute_ms: 1e3 * compute.as_secs_f64(),
         };
         let block = SampleBlock {
             first: from,

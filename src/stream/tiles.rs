@@ -7,6 +7,9 @@ use crate::model::Contract;
 /// Pixels along an axis that a tile has unless told otherwise, at most.
 const DEFAULT_TILE: usize = 512;
 
+/// Parts that an axis is cut into for the sake of threads, at most.
+const MOST_PARTS: usize = 16;
+
 /// One tile along one axis.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Span {

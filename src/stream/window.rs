@@ -162,10 +162,10 @@ impl Window {
     }
 
     /// Time of the reference frame since the recording's start, and the times of all frames relative to it, in
-    /// the unit of `step`. Frames whose source knows no time are `step` apart; one such frame makes all of them
-    /// so, as two clocks do not mix.
-    pub fn times(&self, step: f64, relative: &mut Vec<f64>) -> f64 {
-        let clocked = self.frames.iter().all(|p| p.frame.time.is_some());
+    /// the unit of `step`. They are the frames' own with `own_clock`, else their indices times `step`; a frame
+    /// without a time of its own makes all of them so, as two clocks do not mix.
+    pub fn times(&self, step: f64, own_clock: bool, relative: &mut Vec<f64>) -> f64 {
+        let clocked = own_clock && self.frames.iter().all(|p| p.frame.time.is_some());
         let time = |f: &Frame| match f.time {
             Some(t) if clocked => t,
             _ => f.index as f64 * step,
@@ -234,7 +234,7 @@ mod tests {
         for i in [4, 5, 7] {
             window.push(frame(i), Instant::now(), Saturation::Auto, None);
         }
-        assert_eq!(window.times(0.5, &mut relative), 2.5);
+        assert_eq!(window.times(0.5, true, &mut relative), 2.5);
         assert_eq!(relative, [-0.5, 0.0, 1.0]);
         for (i, t) in [(8, 100.0), (9, 101.5), (10, 102.0)] {
             window.push(
@@ -247,8 +247,9 @@ mod tests {
                 None,
             );
         }
-        assert_eq!(window.times(0.5, &mut relative), 101.5);
+        assert_eq!(window.times(0.5, true, &mut relative), 101.5);
         assert_eq!(relative, [-1.5, 0.0, 0.5]);
+        assert_eq!(window.times(0.5, false, &mut relative), 4.5);
     }
 
     #[test]
