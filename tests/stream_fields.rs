@@ -19,11 +19,7 @@ fn noisy(shape: [usize; 2], holes: bool) -> impl FnMut(u64) -> Option<Pixels> + 
     move |index| {
         let values = (0..shape[0] * shape[1]).map(|i| {
             let h = hash(index << 32 | i as u64);
-            if holes && h < 0.01 {
-                f32::NAN
-            } else {
-                (300.0 + h + (i % shape[1]) as f64 / 50.0) as f32
-            }
+            if holes && h < 0.01 { f32::NAN } else { (300.0 + h + (i % shape[1]) as f64 / 50.0) as f32 }
         });
         Some(Pixels::F32(values.collect()))
     }
@@ -43,9 +39,7 @@ fn run(
 }
 
 fn bits(maps: &Maps) -> Vec<u32> {
-    maps.iter()
-        .flat_map(|m| m.2.iter().flat_map(|a| a.iter().map(|v| v.to_bits())))
-        .collect()
+    maps.iter().flat_map(|m| m.2.iter().flat_map(|a| a.iter().map(|v| v.to_bits()))).collect()
 }
 
 proptest! {
@@ -85,44 +79,26 @@ fn threads_share_a_frame_that_is_large_enough() {
 #[test]
 fn lost_frames_keep_their_place_and_are_counted() {
     let shape = [12, 12];
-    let source = FakeFrames::new(shape, 12, move |i| {
-        (![2, 7, 8].contains(&i)).then(|| Pixels::U8(vec![i as u8; 144]))
-    });
+    let source = FakeFrames::new(shape, 12, move |i| (![2, 7, 8].contains(&i)).then(|| Pixels::U8(vec![i as u8; 144])));
     let mut options = FieldOptions::default();
     options.givens.time_step = 0.5;
     let (maps, report) = run(&FakeModel::fields(3), source, &options);
     let report = report.expect("the run succeeds");
-    assert_eq!(
-        maps.iter().map(|m| m.0).collect::<Vec<_>>(),
-        [1, 3, 4, 5, 6, 9, 10]
-    );
+    assert_eq!(maps.iter().map(|m| m.0).collect::<Vec<_>>(), [1, 3, 4, 5, 6, 9, 10]);
     assert!(maps.iter().all(|m| m.1 == m.0 as f64 * 0.5));
     assert_eq!(report.lost.ranges, [(2, 3), (7, 9)]);
-    assert_eq!(
-        (report.read, report.computed, report.windows_passed_over),
-        (9, 7, 0)
-    );
+    assert_eq!((report.read, report.computed, report.windows_passed_over), (9, 7, 0));
 }
 
 #[test]
 fn an_offset_is_taken_off_before_rounding() {
     let shape = [16, 16];
-    let make = |offset: f64| {
-        move |_| {
-            Some(Pixels::F64(
-                (0..256).map(|i| offset + hash(i) * 1e-3).collect(),
-            ))
-        }
-    };
+    let make = |offset: f64| move |_| Some(Pixels::F64((0..256).map(|i| offset + hash(i) * 1e-3).collect()));
     // Without the offset in its sum the fake model's lambda is its mean of u minus the offset.
     let mut options = FieldOptions::default();
     options.givens.constants.insert("phi_low".into(), 0.0);
     let lambda = |offset: f64| {
-        let (maps, _) = run(
-            &FakeModel::fields(1),
-            FakeFrames::new(shape, 1, make(offset)),
-            &options,
-        );
+        let (maps, _) = run(&FakeModel::fields(1), FakeFrames::new(shape, 1, make(offset)), &options);
         let mean = f64::from((offset + 0.5e-3) as f32);
         maps[0].2[0].mapv(|v| f64::from(v) - mean)
     };
@@ -136,15 +112,8 @@ fn drop_oldest_shows_the_newest_and_counts_the_rest() {
     let shape = [12, 12];
     let mut source = FakeFrames::new(shape, 60, noisy(shape, false));
     source.every_ms = 1;
-    let model = FakeModel {
-        slow_ms: 10,
-        ..FakeModel::fields(1)
-    };
-    let options = FieldOptions {
-        on_full: OnFull::DropOldest,
-        queue: 2,
-        ..FieldOptions::default()
-    };
+    let model = FakeModel { slow_ms: 10, ..FakeModel::fields(1) };
+    let options = FieldOptions { on_full: OnFull::DropOldest, queue: 2, ..FieldOptions::default() };
     let (maps, report) = run(&model, source, &options);
     let report = report.expect("the run succeeds");
     assert_eq!(report.read, 60);
@@ -158,20 +127,9 @@ fn drop_oldest_shows_the_newest_and_counts_the_rest() {
 #[test]
 fn fail_computes_what_came_before_and_says_why_it_stopped() {
     let shape = [12, 12];
-    let model = FakeModel {
-        slow_ms: 20,
-        ..FakeModel::fields(1)
-    };
-    let options = FieldOptions {
-        on_full: OnFull::Fail,
-        queue: 2,
-        ..FieldOptions::default()
-    };
-    let (maps, report) = run(
-        &model,
-        FakeFrames::new(shape, 60, noisy(shape, false)),
-        &options,
-    );
+    let model = FakeModel { slow_ms: 20, ..FakeModel::fields(1) };
+    let options = FieldOptions { on_full: OnFull::Fail, queue: 2, ..FieldOptions::default() };
+    let (maps, report) = run(&model, FakeFrames::new(shape, 60, noisy(shape, false)), &options);
     assert!(matches!(report, Err(StreamError::Overflow)), "{report:?}");
     assert!(!maps.is_empty() && maps.len() < 60);
     assert!(maps.iter().enumerate().all(|(i, m)| m.0 == i as u64));
@@ -184,11 +142,7 @@ fn the_stop_flag_ends_it_after_the_map_in_hand() {
     let model = FakeModel::fields(1);
     for queue in [1, 8] {
         stop.store(false, Ordering::Release);
-        let options = FieldOptions {
-            stop: Arc::clone(&stop),
-            queue,
-            ..FieldOptions::default()
-        };
+        let options = FieldOptions { stop: Arc::clone(&stop), queue, ..FieldOptions::default() };
         let source = Box::new(FakeFrames::new(shape, 1_000_000, noisy(shape, false)));
         let mut maps = 0;
         let report = run_fields(&model, source, &options, &mut |_: &Map<'_>| {
@@ -211,10 +165,7 @@ fn a_source_that_never_returns_does_not_hold_up_the_end() {
         }
         Some(Pixels::U8(vec![1; 144]))
     });
-    let options = FieldOptions {
-        stop: Arc::clone(&stop),
-        ..FieldOptions::default()
-    };
+    let options = FieldOptions { stop: Arc::clone(&stop), ..FieldOptions::default() };
     let start = Instant::now();
     let raise = std::thread::spawn(move || {
         std::thread::sleep(Duration::from_millis(200));
@@ -222,10 +173,7 @@ fn a_source_that_never_returns_does_not_hold_up_the_end() {
     });
     let (maps, report) = run(&FakeModel::fields(1), source, &options);
     raise.join().expect("no panic");
-    assert_eq!(
-        (maps.len(), report.expect("no error").interrupted),
-        (3, true)
-    );
+    assert_eq!((maps.len(), report.expect("no error").interrupted), (3, true));
     assert!(start.elapsed() < Duration::from_secs(20));
 }
 
@@ -233,20 +181,10 @@ fn a_source_that_never_returns_does_not_hold_up_the_end() {
 fn a_failing_sink_or_plan_ends_everything() {
     let shape = [40, 40];
     for (fail, threads) in [(false, 1), (true, 1), (true, 3)] {
-        let model = FakeModel {
-            fail,
-            ..FakeModel::fields(1)
-        };
-        let options = FieldOptions {
-            queue: 1,
-            threads,
-            max_tile: Some([20; 2]),
-            ..FieldOptions::default()
-        };
+        let model = FakeModel { fail, ..FakeModel::fields(1) };
+        let options = FieldOptions { queue: 1, threads, max_tile: Some([20; 2]), ..FieldOptions::default() };
         let source = Box::new(FakeFrames::new(shape, 1_000_000, noisy(shape, false)));
-        let result = run_fields(&model, source, &options, &mut |_: &Map<'_>| {
-            Err("disk full".into())
-        });
+        let result = run_fields(&model, source, &options, &mut |_: &Map<'_>| Err("disk full".into()));
         match result {
             Err(StreamError::Sink(e)) => assert!(!fail && e.to_string() == "disk full"),
             Err(StreamError::Backend(_)) => assert!(fail),
@@ -264,10 +202,7 @@ fn a_frame_of_another_size_is_named() {
     });
     let (maps, report) = run(&FakeModel::fields(1), source, &FieldOptions::default());
     assert_eq!(maps.len(), 3);
-    assert!(matches!(
-        report,
-        Err(StreamError::FrameShape { index: 3, .. })
-    ));
+    assert!(matches!(report, Err(StreamError::FrameShape { index: 3, .. })));
 }
 
 #[test]
@@ -275,20 +210,13 @@ fn missing_and_unknown_names_are_told() {
     let mut options = FieldOptions::default();
     options.givens.constants.insert("kapa".into(), 1.0);
     let source = || FakeFrames::new([12, 12], 1, noisy([12, 12], false));
-    let message =
-        |r: Result<Report, StreamError>| r.map(|_| ()).expect_err("must fail").to_string();
+    let message = |r: Result<Report, StreamError>| r.map(|_| ()).expect_err("must fail").to_string();
     let (_, result) = run(&FakeModel::fields(1), source(), &options);
     let got = message(result);
-    assert!(
-        got.contains("kapa") && got.contains("m, kappa, noise, offset, phi_low"),
-        "{got}"
-    );
+    assert!(got.contains("kapa") && got.contains("m, kappa, noise, offset, phi_low"), "{got}");
 
     let mut options = FieldOptions::default();
-    options
-        .givens
-        .fields
-        .insert("m".into(), Array2::zeros((12, 13)));
+    options.givens.fields.insert("m".into(), Array2::zeros((12, 13)));
     let (_, result) = run(&FakeModel::fields(1), source(), &options);
     assert!(message(result).contains("[12, 13]"));
 }
@@ -296,11 +224,7 @@ fn missing_and_unknown_names_are_told() {
 #[test]
 fn memory_is_flat_over_two_thousand_frames() {
     let shape = [128, 128];
-    let options = FieldOptions {
-        max_tile: Some([96; 2]),
-        threads: 2,
-        ..FieldOptions::default()
-    };
+    let options = FieldOptions { max_tile: Some([96; 2]), threads: 2, ..FieldOptions::default() };
     let mut after_warm_up = None;
     let mut maps = 0;
     let source = Box::new(FakeFrames::new(shape, 2_000, noisy(shape, true)));
@@ -327,10 +251,7 @@ impl mollifier::stream::Planner for Idle {
     fn contract(&self) -> &mollifier::model::Contract {
         self.0.contract()
     }
-    fn prepare(
-        &self,
-        _: &[usize],
-    ) -> Result<Box<dyn mollifier::backend::Plan>, mollifier::backend::BackendError> {
+    fn prepare(&self, _: &[usize]) -> Result<Box<dyn mollifier::backend::Plan>, mollifier::backend::BackendError> {
         Ok(Box::new(IdlePlan))
     }
 }

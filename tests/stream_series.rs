@@ -11,11 +11,7 @@ fn signal(samples: usize, channels: usize) -> Vec<f64> {
     (0..samples * channels)
         .map(|i| {
             let h = hash(i as u64);
-            if h < 0.02 {
-                f64::NAN
-            } else {
-                20.0 + (i as f64 / 60.0).sin() + 0.1 * h
-            }
+            if h < 0.02 { f64::NAN } else { 20.0 + (i as f64 / 60.0).sin() + 0.1 * h }
         })
         .collect()
 }
@@ -23,37 +19,24 @@ fn signal(samples: usize, channels: usize) -> Vec<f64> {
 type Given = Vec<Vec<Vec<f32>>>;
 
 /// Outputs by output and channel.
-fn run(
-    source: Box<dyn SampleSource>,
-    options: &SeriesOptions,
-) -> (Given, Result<Report, StreamError>) {
+fn run(source: Box<dyn SampleSource>, options: &SeriesOptions) -> (Given, Result<Report, StreamError>) {
     let mut given: Given = Vec::new();
-    let result = run_series(
-        &FakeModel::series(),
-        source,
-        options,
-        &mut |block: &SampleBlock<'_>| {
-            given.resize(block.outputs.len(), Vec::new());
-            for (output, all) in block.outputs.iter().zip(&mut given) {
-                all.resize(output.nrows(), Vec::new());
-                for (row, all) in output.rows().into_iter().zip(all) {
-                    assert_eq!(all.len() as u64, block.first);
-                    all.extend(row);
-                }
+    let result = run_series(&FakeModel::series(), source, options, &mut |block: &SampleBlock<'_>| {
+        given.resize(block.outputs.len(), Vec::new());
+        for (output, all) in block.outputs.iter().zip(&mut given) {
+            all.resize(output.nrows(), Vec::new());
+            for (row, all) in output.rows().into_iter().zip(all) {
+                assert_eq!(all.len() as u64, block.first);
+                all.extend(row);
             }
-            Ok(())
-        },
-    );
+        }
+        Ok(())
+    });
     (given, result)
 }
 
 fn bits(given: &Given) -> Vec<u32> {
-    given
-        .iter()
-        .flatten()
-        .flatten()
-        .map(|v| v.to_bits())
-        .collect()
+    given.iter().flatten().flatten().map(|v| v.to_bits()).collect()
 }
 
 proptest! {
@@ -90,22 +73,10 @@ fn every_channel_is_by_itself() {
     let (a, b) = (signal(900, 1), signal(1800, 1).split_off(900));
     let both = a.iter().zip(&b).flat_map(|(x, y)| [*x, *y]).collect();
     let options = SeriesOptions::default();
-    let alone = |v: &[f64]| {
-        run(
-            Box::new(FakeSamples::new(v.to_vec(), 1, vec![50])),
-            &options,
-        )
-        .0
-    };
+    let alone = |v: &[f64]| run(Box::new(FakeSamples::new(v.to_vec(), 1, vec![50])), &options).0;
     let (two, _) = run(Box::new(FakeSamples::new(both, 2, vec![31])), &options);
-    assert_eq!(
-        bits(&vec![vec![two[0][0].clone()]]),
-        bits(&alone(&a)[..1].to_vec())
-    );
-    assert_eq!(
-        bits(&vec![vec![two[0][1].clone()]]),
-        bits(&alone(&b)[..1].to_vec())
-    );
+    assert_eq!(bits(&vec![vec![two[0][0].clone()]]), bits(&alone(&a)[..1].to_vec()));
+    assert_eq!(bits(&vec![vec![two[0][1].clone()]]), bits(&alone(&b)[..1].to_vec()));
 }
 
 /// Gives two blocks with a gap between them.
@@ -126,11 +97,7 @@ impl SampleSource for Gap {
 
 fn gap(first: u64, second: u64) -> Box<Gap> {
     let info = FakeSamples::new(Vec::new(), 1, vec![1]).info().clone();
-    let block = |first| Samples {
-        first,
-        channels: 1,
-        values: vec![1.0; 100],
-    };
+    let block = |first| Samples { first, channels: 1, values: vec![1.0; 100] };
     Box::new(Gap(info, vec![block(second), block(first)]))
 }
 
@@ -138,10 +105,7 @@ fn gap(first: u64, second: u64) -> Box<Gap> {
 fn a_gap_stays_a_gap() {
     let (given, report) = run(gap(0, 160), &SeriesOptions::default());
     let report = report.expect("the run succeeds");
-    assert_eq!(
-        (report.read, report.computed, report.lost.count),
-        (200, 260, 60)
-    );
+    assert_eq!((report.read, report.computed, report.lost.count), (200, 260, 60));
     assert_eq!(given[1][0][130], 0.0, "no support inside the gap");
     assert_eq!(given[1][0][50], 1.0);
 
@@ -158,9 +122,7 @@ fn the_noise_is_that_of_the_signal() {
         state += 12;
         (0..12).map(|k| hash(state * 31 + k)).sum::<f64>() - 6.0
     };
-    let values: Vec<f64> = (0..5000)
-        .map(|i| (f64::from(i) / 200.0).sin() + 0.3 * normal())
-        .collect();
+    let values: Vec<f64> = (0..5000).map(|i| (f64::from(i) / 200.0).sin() + 0.3 * normal()).collect();
     let source = |v: &[f64]| Box::new(FakeSamples::new(v.to_vec(), 1, vec![64]));
     let mut given = SeriesOptions::default();
     given.givens.constants.insert("noise".into(), 0.0);

@@ -88,20 +88,12 @@ pub enum BindError {
 }
 
 fn list_names(names: &[String]) -> String {
-    if names.is_empty() {
-        "none".into()
-    } else {
-        names.join(", ")
-    }
+    if names.is_empty() { "none".into() } else { names.join(", ") }
 }
 
 fn list_missing(inputs: &[Input]) -> String {
     let line = |i: &Input| {
-        let what = if i.role == InputRole::Field {
-            "PATH|NUMBER"
-        } else {
-            "NUMBER"
-        };
+        let what = if i.role == InputRole::Field { "PATH|NUMBER" } else { "NUMBER" };
         format!("--with {}={what} ({})", i.name, i.description)
     };
     inputs.iter().map(line).collect::<Vec<_>>().join(", ")
@@ -124,34 +116,15 @@ pub(crate) enum Feed {
 }
 
 /// Find the feed of every input of `contract`, in its order. `shape` is the recording's (y, x), `None` for series.
-pub(crate) fn bind(
-    contract: &Contract,
-    givens: &Givens,
-    shape: Option<[usize; 2]>,
-) -> Result<Vec<Feed>, BindError> {
+pub(crate) fn bind(contract: &Contract, givens: &Givens, shape: Option<[usize; 2]>) -> Result<Vec<Feed>, BindError> {
     let may_be_given = |i: &Input| {
         use InputRole as R;
-        matches!(
-            i.role,
-            R::Field | R::Constant | R::Noise | R::Offset | R::PhiLow | R::PhiHigh
-        )
+        matches!(i.role, R::Field | R::Constant | R::Noise | R::Offset | R::PhiLow | R::PhiHigh)
     };
     for name in givens.constants.keys().chain(givens.fields.keys()) {
-        if !contract
-            .inputs
-            .iter()
-            .any(|i| may_be_given(i) && i.name == *name)
-        {
-            let known = contract
-                .inputs
-                .iter()
-                .filter(|i| may_be_given(i))
-                .map(|i| i.name.clone())
-                .collect();
-            return Err(BindError::Unknown {
-                name: name.clone(),
-                known,
-            });
+        if !contract.inputs.iter().any(|i| may_be_given(i) && i.name == *name) {
+            let known = contract.inputs.iter().filter(|i| may_be_given(i)).map(|i| i.name.clone()).collect();
+            return Err(BindError::Unknown { name: name.clone(), known });
         }
     }
 
@@ -166,10 +139,7 @@ pub(crate) fn bind(
         if let Some(field) = givens.fields.get(name) {
             if input.role != InputRole::Field || shape.is_none() {
                 let description = input.description.clone();
-                return Err(BindError::NotAField {
-                    name: name.clone(),
-                    description,
-                });
+                return Err(BindError::NotAField { name: name.clone(), description });
             }
             if field.iter().any(|v| !v.is_finite()) {
                 return Err(BindError::NotFinite { name: name.clone() });
@@ -177,20 +147,12 @@ pub(crate) fn bind(
             let got = [field.nrows(), field.ncols()];
             match shape {
                 Some(expected) if expected != got => {
-                    return Err(BindError::Shape {
-                        name: name.clone(),
-                        got,
-                        expected,
-                    });
+                    return Err(BindError::Shape { name: name.clone(), got, expected });
                 }
                 _ => {}
             }
         }
-        let default = || {
-            input
-                .default
-                .filter(|_| givens.unitless || input.unit.is_empty())
-        };
+        let default = || input.default.filter(|_| givens.unitless || input.unit.is_empty());
         feeds.push(match input.role {
             InputRole::Recording => Feed::Recording,
             InputRole::Valid => Feed::Valid,
@@ -200,36 +162,15 @@ pub(crate) fn bind(
             InputRole::Noise => number.map_or(Feed::Noise, |v| Feed::Number(v as f32)),
             InputRole::PhiLow => number.map_or(Feed::PhiLow, |v| Feed::Number(v as f32)),
             InputRole::PhiHigh => number.map_or(Feed::PhiHigh, |v| Feed::Number(v as f32)),
-            InputRole::Field | InputRole::Constant => {
-                match (givens.fields.get(name), number.or_else(default)) {
-                    (Some(field), _) => Feed::Field(field.clone()),
-                    (None, Some(v)) => Feed::Number(v as f32),
-                    (None, None) => {
-                        missing.push(input.clone());
-                        continue;
-                    }
+            InputRole::Field | InputRole::Constant => match (givens.fields.get(name), number.or_else(default)) {
+                (Some(field), _) => Feed::Field(field.clone()),
+                (None, Some(v)) => Feed::Number(v as f32),
+                (None, None) => {
+                    missing.push(input.clone());
+                    continue;
                 }
-            }
+            },
         });
     }
-    if missing.is_empty() {
-        Ok(feeds)
-    } else {
-        Err(BindError::Missing { inputs: missing })
-    }
-}
-
-/// The shape of one input for a bound tile: batch 1, the window, the tile's axes.
-pub(crate) fn tensor_shape(input: &Input, window: usize, tile: &[usize]) -> Vec<usize> {
-    input
-        .axes
-        .iter()
-        .map(|axis| match axis.as_str() {
-            "window" => window,
-            "y" | "sample" => tile[0],
-            "x" => tile.get(1).copied().unwrap_or(1),
-            "axis" => tile.len(),
-            _ => 1,
-        })
-        .collect()
+    if missing.is_empty() { Ok(feeds) } else { Err(BindError::Missing { inputs: missing }) }
 }

@@ -35,10 +35,7 @@ impl Capture {
                 if read(&mut item)? == Read::End {
                     break;
                 }
-                match producer.push(Captured {
-                    item,
-                    at: Instant::now(),
-                }) {
+                match producer.push(Captured { item, at: Instant::now() }) {
                     Ok(()) => {}
                     Err(PushError::Stopped) => break,
                     Err(PushError::Overflow) => return Err(StreamError::Overflow),
@@ -46,10 +43,7 @@ impl Capture {
             }
             Ok(())
         };
-        let thread = thread::Builder::new()
-            .name("capture".into())
-            .spawn(body)
-            .map_err(StreamError::Thread)?;
+        let thread = thread::Builder::new().name("capture".into()).spawn(body).map_err(StreamError::Thread)?;
         Ok(Self { thread })
     }
 
@@ -63,8 +57,6 @@ impl Capture {
             }
             thread::sleep(Duration::from_millis(1));
         }
-        self.thread
-            .join()
-            .unwrap_or(Err(StreamError::CapturePanicked))
+        self.thread.join().unwrap_or(Err(StreamError::CapturePanicked))
     }
 }

@@ -23,14 +23,10 @@ pub enum StreamError {
     #[error(transparent)]
     Sink(BoxError),
     /// Frames came faster than they were computed, under the policy to stop then.
-    #[error(
-        "the queue is full: the input is faster than the model, and --on-full fail stops rather than lose a frame"
-    )]
+    #[error("the queue is full: the input is faster than the model, and --on-full fail stops rather than lose a frame")]
     Overflow,
     /// A frame whose size is not the first one's.
-    #[error(
-        "{source_name}, frame {index}: got {got:?} pixels (y, x), expected {expected:?} as in the frames before"
-    )]
+    #[error("{source_name}, frame {index}: got {got:?} pixels (y, x), expected {expected:?} as in the frames before")]
     FrameShape {
         /// The input.
         source_name: String,

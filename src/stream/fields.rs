@@ -140,20 +140,15 @@ impl<'a> Pipeline<'a> {
             Some(max) => TileGrid::new(shape, contract, Some(max)),
             None => TileGrid::for_threads(shape, contract, options.threads),
         };
-        let lanes = Lanes::new(
-            planner,
-            &grid.tile,
-            options.threads.min(grid.tiles.len()),
-            |lane| {
-                for (i, feed) in feeds.iter().enumerate() {
-                    match feed {
-                        Feed::Number(v) => lane.input(i).fill(*v),
-                        Feed::Spacing => copy_f32(&options.givens.spacing, lane.input(i)),
-                        _ => {}
-                    }
+        let lanes = Lanes::new(planner, &grid.tile, options.threads.min(grid.tiles.len()), |lane| {
+            for (i, feed) in feeds.iter().enumerate() {
+                match feed {
+                    Feed::Number(v) => lane.input(i).fill(*v),
+                    Feed::Spacing => copy_f32(&options.givens.spacing, lane.input(i)),
+                    _ => {}
                 }
-            },
-        )?;
+            }
+        })?;
         let report = Report {
             queue_capacity: options.queue.max(1),
             tile: grid.tile.to_vec(),
@@ -161,31 +156,12 @@ impl<'a> Pipeline<'a> {
             banks_left_out: lanes.left_out().to_vec(),
             ..Report::default()
         };
-        let maps = contract
-            .outputs
-            .iter()
-            .map(|_| Array2::zeros(shape))
-            .collect();
+        let maps = contract.outputs.iter().map(|_| Array2::zeros(shape)).collect();
         let window = Window::new(contract.window, contract.delay);
-        Ok(Self {
-            options,
-            name,
-            shape,
-            feeds,
-            grid,
-            lanes,
-            window,
-            maps,
-            times: Vec::new(),
-            report,
-        })
+        Ok(Self { options, name, shape, feeds, grid, lanes, window, maps, times: Vec::new(), report })
     }
 
-    fn consume(
-        &mut self,
-        mut frames: Consumer<Captured<Frame>>,
-        sink: &mut dyn MapSink,
-    ) -> Result<(), StreamError> {
+    fn consume(&mut self, mut frames: Consumer<Captured<Frame>>, sink: &mut dyn MapSink) -> Result<(), StreamError> {
         let stopped = || self.options.stop.load(Ordering::Acquire);
         let mut spent: Option<Prepared> = None;
         let mut before: Option<u64> = None;
@@ -201,17 +177,9 @@ impl<'a> Pipeline<'a> {
             before = Some(index);
             self.report.most_queued = self.report.most_queued.max(frames.depth() + 1);
 
-            spent = self.window.push(
-                captured.item,
-                captured.at,
-                self.options.saturation,
-                spent.take(),
-            );
+            spent = self.window.push(captured.item, captured.at, self.options.saturation, spent.take());
             if let Some(old) = &mut spent {
-                frames.recycle(Captured {
-                    item: std::mem::take(&mut old.frame),
-                    at: old.arrived,
-                });
+                frames.recycle(Captured { item: std::mem::take(&mut old.frame), at: old.arrived });
             }
             self.count_invalid();
             if self.window.complete() {
@@ -236,11 +204,9 @@ impl<'a> Pipeline<'a> {
             });
         }
         match before {
-            Some(before) if frame.index <= before => Err(StreamError::Order {
-                source_name: self.name.clone(),
-                index: frame.index,
-                before,
-            }),
+            Some(before) if frame.index <= before => {
+                Err(StreamError::Order { source_name: self.name.clone(), index: frame.index, before })
+            }
             _ => Ok(()),
         }
     }
@@ -254,22 +220,8 @@ impl<'a> Pipeline<'a> {
         }
     }
 
-    fn compute(
-        &mut self,
-        frames: &Consumer<Captured<Frame>>,
-        sink: &mut dyn MapSink,
-    ) -> Result<(), StreamError> {
-        let Self {
-            feeds,
-            grid,
-            lanes,
-            window,
-            maps,
-            times,
-            report,
-            options,
-            ..
-        } = self;
+    fn compute(&mut self, frames: &Consumer<Captured<Frame>>, sink: &mut dyn MapSink) -> Result<(), StreamError> {
+        let Self { feeds, grid, lanes, window, maps, times, report, options, .. } = self;
         let start = Instant::now();
         let time = window.times(options.givens.time_step, options.own_clock, times);
         let (Some(reference), Some(newest)) = (window.reference(), window.frames().last()) else {
@@ -293,23 +245,14 @@ impl<'a> Pipeline<'a> {
             latency_ms: 1e3 * arrived.elapsed().as_secs_f64(),
             compute_ms: 1e3 * compute.as_secs_f64(),
         };
-        sink.map(&Map {
-            frame,
-            time,
-            outputs: maps,
-            progress,
-        })
-        .map_err(StreamError::Sink)?;
+        sink.map(&Map { frame, time, outputs: maps, progress }).map_err(StreamError::Sink)?;
         report.latency.add(arrived.elapsed());
         Ok(())
     }
 }
 
 fn check(contract: &Contract) -> Result<(), StreamError> {
-    let wrong = |got: String, expected: &str| StreamError::Contract {
-        got,
-        expected: expected.into(),
-    };
+    let wrong = |got: String, expected: &str| StreamError::Contract { got, expected: expected.into() };
     if contract.window == 0 || contract.delay >= contract.window {
         let got = format!("window {}, delay {}", contract.window, contract.delay);
         return Err(wrong(got, "a window of at least 1 and a delay below it"));
@@ -337,9 +280,7 @@ impl<'a> Tensors<'a> {
             Feed::Offset(given) => Some(given.unwrap_or(reference.statistics.offset)),
             _ => None,
         });
-        let (sum, count) = window
-            .frames()
-            .fold((0.0, 0.0), |(s, n), p| (s + p.statistics.noise, n + 1.0));
+        let (sum, count) = window.frames().fold((0.0, 0.0), |(s, n), p| (s + p.statistics.noise, n + 1.0));
         Self {
             window,
             times,

@@ -6,10 +6,9 @@ use std::thread::{self, JoinHandle};
 
 use ndarray::ArrayD;
 
-use super::bind::tensor_shape;
 use super::engine::Planner;
 use super::error::StreamError;
-use crate::backend::Plan;
+use crate::backend::{Plan, tensor_shape};
 
 /// One plan and the tensors it reads and writes, shaped for one tile.
 pub(crate) struct Lane {
@@ -25,24 +24,10 @@ impl Lane {
     pub(crate) fn new(planner: &dyn Planner, tile: &[usize]) -> Result<Self, StreamError> {
         let contract = planner.contract();
         let plan = planner.prepare(tile)?;
-        let inputs = contract
-            .inputs
-            .iter()
-            .map(|i| ArrayD::zeros(tensor_shape(i, contract.window.max(1), tile)))
-            .collect();
+        let inputs = contract.inputs.iter().map(|i| ArrayD::zeros(tensor_shape(contract, i, tile))).collect();
         let shape: Vec<usize> = std::iter::once(1).chain(tile.iter().copied()).collect();
-        let outputs = contract
-            .outputs
-            .iter()
-            .map(|_| ArrayD::zeros(shape.clone()))
-            .collect();
-        Ok(Self {
-            plan,
-            inputs,
-            outputs,
-            worker: 0,
-            tile: 0,
-        })
+        let outputs = contract.outputs.iter().map(|_| ArrayD::zeros(shape.clone())).collect();
+        Ok(Self { plan, inputs, outputs, worker: 0, tile: 0 })
     }
 
     /// Banks that were left out because the tile is too small for them.
@@ -52,16 +37,12 @@ impl Lane {
 
     /// The values of input `i`, row-major.
     pub(crate) fn input(&mut self, i: usize) -> &mut [f32] {
-        self.inputs[i]
-            .as_slice_mut()
-            .expect("allocated in standard layout")
+        self.inputs[i].as_slice_mut().expect("allocated in standard layout")
     }
 
     /// The values of output `i`, row-major.
     pub(crate) fn output(&self, i: usize) -> &[f32] {
-        self.outputs[i]
-            .as_slice()
-            .expect("allocated in standard layout")
+        self.outputs[i].as_slice().expect("allocated in standard layout")
     }
 
     /// Compute the tile whose inputs were filled in.
@@ -91,11 +72,7 @@ impl Lanes {
     ) -> Result<Self, StreamError> {
         let count = count.max(1);
         let (sender, done) = channel();
-        let mut lanes = Self {
-            idle: Vec::with_capacity(count),
-            workers: Vec::new(),
-            done,
-        };
+        let mut lanes = Self { idle: Vec::with_capacity(count), workers: Vec::new(), done };
         for worker in 0..count {
             let mut lane = Lane::new(planner, tile)?;
             lane.worker = worker;
@@ -138,10 +115,7 @@ impl Lanes {
                 fill(next, &mut lane);
                 lane.tile = next;
                 let worker = lane.worker;
-                self.workers[worker]
-                    .0
-                    .send(lane)
-                    .map_err(|_| StreamError::WorkerPanicked)?;
+                self.workers[worker].0.send(lane).map_err(|_| StreamError::WorkerPanicked)?;
                 next += 1;
                 running += 1;
                 continue;
@@ -168,10 +142,7 @@ impl Drop for Lanes {
     }
 }
 
-fn spawn(
-    worker: usize,
-    done: Sender<Done>,
-) -> Result<(SyncSender<Lane>, JoinHandle<()>), StreamError> {
+fn spawn(worker: usize, done: Sender<Done>) -> Result<(SyncSender<Lane>, JoinHandle<()>), StreamError> {
     let (sender, jobs) = sync_channel::<Lane>(1);
     let body = move || {
         for mut lane in jobs {
@@ -182,9 +153,6 @@ fn spawn(
             }
         }
     };
-    let thread = thread::Builder::new()
-        .name(format!("tile-{worker}"))
-        .spawn(body)
-        .map_err(StreamError::Thread)?;
+    let thread = thread::Builder::new().name(format!("tile-{worker}")).spawn(body).map_err(StreamError::Thread)?;
     Ok((sender, thread))
 }

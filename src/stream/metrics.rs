@@ -19,11 +19,7 @@ const BINS: usize = 507;
 
 impl Default for Percentiles {
     fn default() -> Self {
-        Self {
-            bins: vec![0; BINS],
-            count: 0,
-            max: Duration::ZERO,
-        }
+        Self { bins: vec![0; BINS], count: 0, max: Duration::ZERO }
     }
 }
 
@@ -174,16 +170,10 @@ mod tests {
         lost.add(5, 6);
         lost.add(6, 6);
         lost.add(9, 10);
-        assert_eq!(
-            (lost.count, lost.ranges.as_slice()),
-            (4, &[(3, 6), (9, 10)][..])
-        );
+        assert_eq!((lost.count, lost.ranges.as_slice()), (4, &[(3, 6), (9, 10)][..]));
         for i in 10..40_000 {
             lost.add(2 * i, 2 * i + 1);
         }
-        assert_eq!(
-            (lost.count, lost.ranges.len(), lost.more),
-            (4 + 39_990, 10_000, true)
-        );
+        assert_eq!((lost.count, lost.ranges.len(), lost.more), (4 + 39_990, 10_000, true));
     }
 }

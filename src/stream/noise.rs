@@ -25,11 +25,7 @@ pub fn image_noise(frame: &Frame, invalid: &Invalid, scratch: &mut Vec<f64>) -> 
     let [rows, columns] = frame.shape;
     // An axis too short for the stencil is not differenced.
     let along = |n: usize| {
-        if n >= 5 {
-            (&FOURTH[..], GAIN)
-        } else {
-            (&[1.0][..], 1.0)
-        }
+        if n >= 5 { (&FOURTH[..], GAIN) } else { (&[1.0][..], 1.0) }
     };
     let ((down, gain_y), (across, gain_x)) = (along(rows), along(columns));
     if down.len() == 1 && across.len() == 1 {
@@ -108,66 +104,33 @@ mod tests {
                 offset + 3.0 * (y / 11.0).sin() * (x / 17.0).cos() + 0.1 * x + noise * n()
             })
             .collect();
-        Frame {
-            index: 0,
-            time: None,
-            shape,
-            pixels: Pixels::F64(pixels),
-        }
+        Frame { index: 0, time: None, shape, pixels: Pixels::F64(pixels) }
     }
 
     #[test]
     fn smooth_field_plus_noise_is_estimated_within_a_tenth() {
         for shape in [[112, 112], [512, 640], [64, 300]] {
             for noise in [0.01, 0.1, 1.0] {
-                let got = image_noise(
-                    &image(shape, noise, 0.0),
-                    &Invalid::default(),
-                    &mut Vec::new(),
-                );
-                assert!(
-                    (got / noise - 1.0).abs() < 0.1,
-                    "{shape:?}, noise {noise}: got {got}"
-                );
+                let got = image_noise(&image(shape, noise, 0.0), &Invalid::default(), &mut Vec::new());
+                assert!((got / noise - 1.0).abs() < 0.1, "{shape:?}, noise {noise}: got {got}");
             }
         }
     }
 
     #[test]
     fn an_offset_changes_nothing() {
-        let a = image_noise(
-            &image([112, 112], 0.1, 0.0),
-            &Invalid::default(),
-            &mut Vec::new(),
-        );
-        let b = image_noise(
-            &image([112, 112], 0.1, 300.0),
-            &Invalid::default(),
-            &mut Vec::new(),
-        );
+        let a = image_noise(&image([112, 112], 0.1, 0.0), &Invalid::default(), &mut Vec::new());
+        let b = image_noise(&image([112, 112], 0.1, 300.0), &Invalid::default(), &mut Vec::new());
         assert!((a / b - 1.0).abs() < 1e-9);
     }
 
     #[test]
     fn coarse_counts_fall_back_to_the_root_mean_square() {
         let mut n = normal(3);
-        let pixels = (0..128 * 128)
-            .map(|_| (100.0 + 0.08 * n()).round() as u8)
-            .collect();
-        let frame = Frame {
-            index: 0,
-            time: None,
-            shape: [128, 128],
-            pixels: Pixels::U8(pixels),
-        };
-        let flat = Frame {
-            pixels: Pixels::U8(vec![100; 128 * 128]),
-            ..frame.clone()
-        };
-        assert_eq!(
-            image_noise(&flat, &Invalid::default(), &mut Vec::new()),
-            0.0
-        );
+        let pixels = (0..128 * 128).map(|_| (100.0 + 0.08 * n()).round() as u8).collect();
+        let frame = Frame { index: 0, time: None, shape: [128, 128], pixels: Pixels::U8(pixels) };
+        let flat = Frame { pixels: Pixels::U8(vec![100; 128 * 128]), ..frame.clone() };
+        assert_eq!(image_noise(&flat, &Invalid::default(), &mut Vec::new()), 0.0);
         let mut one = flat;
         if let Pixels::U8(v) = &mut one.pixels {
             v[64 * 128 + 64] = 101;
@@ -179,9 +142,7 @@ mod tests {
     #[test]
     fn series_with_missing_samples() {
         let mut n = normal(11);
-        let mut values: Vec<f64> = (0..1024)
-            .map(|i| (f64::from(i) / 40.0).sin() + 0.05 * n())
-            .collect();
+        let mut values: Vec<f64> = (0..1024).map(|i| (f64::from(i) / 40.0).sin() + 0.05 * n()).collect();
         for i in (0..1024).step_by(97) {
             values[i] = f64::NAN;
         }
@@ -191,16 +152,8 @@ mod tests {
 
     #[test]
     fn too_small_to_tell_is_zero() {
-        let frame = Frame {
-            index: 0,
-            time: None,
-            shape: [3, 4],
-            pixels: Pixels::U8(vec![1; 12]),
-        };
-        assert_eq!(
-            image_noise(&frame, &Invalid::default(), &mut Vec::new()),
-            0.0
-        );
+        let frame = Frame { index: 0, time: None, shape: [3, 4], pixels: Pixels::U8(vec![1; 12]) };
+        assert_eq!(image_noise(&frame, &Invalid::default(), &mut Vec::new()), 0.0);
         assert_eq!(series_noise(&[1.0, 2.0], &mut Vec::new()), 0.0);
     }
 }

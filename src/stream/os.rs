@@ -19,11 +19,7 @@ pub fn peak_memory_bytes() -> Option<u64> {
 pub fn machine() -> String {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let processor = processor().map(|p| format!(", {p}")).unwrap_or_default();
-    format!(
-        "{} {}{processor}, {cores} cores",
-        std::env::consts::OS,
-        std::env::consts::ARCH
-    )
+    format!("{} {}{processor}, {cores} cores", std::env::consts::OS, std::env::consts::ARCH)
 }
 
 /// The vector instructions of this processor that numerical code can use, by name.

@@ -25,13 +25,7 @@ pub struct Paced<S> {
 impl<S> Paced<S> {
     /// Pace `source` at `hertz` (above zero); raising `stop` ends a wait.
     pub fn new(source: S, hertz: f64, stop: Arc<AtomicBool>) -> Self {
-        Self {
-            source,
-            hertz,
-            stop,
-            start: None,
-            given: 0,
-        }
+        Self { source, hertz, stop, start: None, given: 0 }
     }
 
     fn wait(&mut self, upcoming: u64) {

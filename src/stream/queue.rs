@@ -62,11 +62,7 @@ impl Bell {
     fn wait(&self, at_most: Duration) {
         let mut rung = locked(&self.rung);
         if !*rung {
-            rung = self
-                .heard
-                .wait_timeout(rung, at_most)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            rung = self.heard.wait_timeout(rung, at_most).unwrap_or_else(PoisonError::into_inner).0;
         }
         *rung = false;
     }
@@ -92,11 +88,7 @@ struct Shared<T> {
 
 /// A queue of at most `capacity` (at least 1) items. Raising `stop` ends a producer that waits.
 #[must_use]
-pub fn bounded<T: Send>(
-    capacity: usize,
-    on_full: OnFull,
-    stop: Arc<AtomicBool>,
-) -> (Producer<T>, Consumer<T>) {
+pub fn bounded<T: Send>(capacity: usize, on_full: OnFull, stop: Arc<AtomicBool>) -> (Producer<T>, Consumer<T>) {
     let capacity = capacity.max(1);
     let (forward, items) = RingBuffer::new(capacity);
     // The consumer may hold a window of items besides: what finds no room here is freed.
@@ -112,16 +104,7 @@ pub fn bounded<T: Send>(
         pushed: AtomicU64::new(0),
         dropped: AtomicU64::new(0),
     });
-    (
-        Producer {
-            shared: Arc::clone(&shared),
-            forward,
-            spent,
-            on_full,
-            spare: None,
-        },
-        Consumer { shared, back },
-    )
+    (Producer { shared: Arc::clone(&shared), forward, spent, on_full, spare: None }, Consumer { shared, back })
 }
 
 /// The end that the capture thread holds.
@@ -143,8 +126,7 @@ impl<T: Send> Producer<T> {
     /// Whether nothing more is wanted.
     #[must_use]
     pub fn stopped(&self) -> bool {
-        self.shared.consumer_gone.load(Ordering::Acquire)
-            || self.shared.stop.load(Ordering::Acquire)
+        self.shared.consumer_gone.load(Ordering::Acquire) || self.shared.stop.load(Ordering::Acquire)
     }
 
     /// Hand over one item.
@@ -301,16 +283,9 @@ mod tests {
         for i in 0..7 {
             assert_eq!(producer.push(i), Ok(()));
         }
-        assert_eq!(
-            producer.recycled(),
-            Some(4),
-            "the buffer of the item given up last"
-        );
+        assert_eq!(producer.recycled(), Some(4), "the buffer of the item given up last");
         drop(producer);
-        assert_eq!(
-            (consumer.dropped(), consumer.read(), consumer.depth()),
-            (5, 7, 2)
-        );
+        assert_eq!((consumer.dropped(), consumer.read(), consumer.depth()), (5, 7, 2));
         assert_eq!(drain(consumer), [5, 6]);
     }
 

@@ -52,10 +52,7 @@ pub struct SeriesOptions {
 impl Default for SeriesOptions {
     fn default() -> Self {
         Self {
-            givens: Givens {
-                spacing: vec![1.0],
-                ..Givens::default()
-            },
+            givens: Givens { spacing: vec![1.0], ..Givens::default() },
             hop: 256,
             queue: 64,
             on_full: OnFull::Block,
@@ -130,17 +127,12 @@ struct Channel {
 
 impl Channel {
     fn push(&mut self, value: f64) {
-        let value = if value.abs() <= f64::from(f32::MAX) {
-            value
-        } else {
-            f64::NAN
-        };
+        let value = if value.abs() <= f64::from(f32::MAX) { value } else { f64::NAN };
         if self.offset.is_none() && value.is_finite() {
             self.offset = Some(f64::from(value as f32));
         }
         let before = self.held.last().copied().unwrap_or(f64::NAN);
-        self.held
-            .push(if value.is_finite() { value } else { before });
+        self.held.push(if value.is_finite() { value } else { before });
         self.values.push(value);
     }
 
@@ -160,11 +152,7 @@ impl Channel {
     fn copy(&self, first: u64, end: u64, offset: f64, out: &mut [f32]) {
         let end = self.at(end);
         for (i, o) in (self.at(first)..end).zip(out) {
-            let value = if self.values[i].is_finite() {
-                self.values[i]
-            } else {
-                self.fill(i, end)
-            };
+            let value = if self.values[i].is_finite() { self.values[i] } else { self.fill(i, end) };
             *o = (value - offset) as f32;
         }
     }
@@ -234,10 +222,7 @@ impl<'a> Pipeline<'a> {
     ) -> Result<Self, StreamError> {
         let contract = planner.contract();
         let feeds = bind(contract, &options.givens, None)?;
-        if let Some(i) = feeds
-            .iter()
-            .position(|f| matches!(f, Feed::PhiLow | Feed::PhiHigh))
-        {
+        if let Some(i) = feeds.iter().position(|f| matches!(f, Feed::PhiLow | Feed::PhiHigh)) {
             let got = format!("input {} of a model for series", contract.inputs[i].name);
             let expected = "phase levels for images only".into();
             return Err(StreamError::Contract { got, expected });
@@ -248,16 +233,8 @@ impl<'a> Pipeline<'a> {
         let align = first(&contract.alignment).max(1);
         let hop = options.hop.max(1).next_multiple_of(align);
         let fewest = NOISE_FEWEST as usize;
-        let tile = (reach + hop + delay)
-            .max(first(&contract.min_size))
-            .max(fewest)
-            .next_multiple_of(align);
-        let report = Report {
-            queue_capacity: options.queue.max(1),
-            tile: vec![tile],
-            tiles: 1,
-            ..Report::default()
-        };
+        let tile = (reach + hop + delay).max(first(&contract.min_size)).max(fewest).next_multiple_of(align);
+        let report = Report { queue_capacity: options.queue.max(1), tile: vec![tile], tiles: 1, ..Report::default() };
         let channels = (0..channels).map(|_| Channel::default()).collect();
         Ok(Self {
             planner,
@@ -315,16 +292,8 @@ impl<'a> Pipeline<'a> {
             expected,
         };
         if block.channels != count || !block.values.len().is_multiple_of(count) {
-            let got = format!(
-                "{} values of {} channels",
-                block.values.len(),
-                block.channels
-            );
-            return Err(wrong(
-                self,
-                got,
-                format!("{count} channels as in the samples before"),
-            ));
+            let got = format!("{} values of {} channels", block.values.len(), block.channels);
+            return Err(wrong(self, got, format!("{count} channels as in the samples before")));
         }
         if block.first < self.received {
             return Err(StreamError::Order {
@@ -379,15 +348,7 @@ impl<'a> Pipeline<'a> {
         };
         let first = self.next_end - self.tile as u64;
         let until = self.next_end - self.delay as u64;
-        self.compute(
-            &mut lane,
-            first,
-            self.next_end,
-            until,
-            blocks,
-            arrived,
-            sink,
-        )?;
+        self.compute(&mut lane, first, self.next_end, until, blocks, arrived, sink)?;
         self.lane = Some(lane);
         self.next_end += self.hop as u64;
 
@@ -440,10 +401,7 @@ impl<'a> Pipeline<'a> {
     }
 
     /// Compute the tile `first..end` of every channel and hand over its outputs from what was given out to `until`.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "one call's whole context, named at the two places of use"
-    )]
+    #[expect(clippy::too_many_arguments, reason = "one call's whole context, named at the two places of use")]
     fn compute(
         &mut self,
         lane: &mut Lane,
@@ -459,21 +417,10 @@ impl<'a> Pipeline<'a> {
         let outputs = self.planner.contract().outputs.len();
         let mut given = vec![Array2::zeros((self.channels.len(), keep.len())); outputs];
         for (c, channel) in self.channels.iter_mut().enumerate() {
-            fill(
-                &self.feeds,
-                channel,
-                lane,
-                first,
-                end,
-                self.given_out,
-                self.delay as u64,
-            );
+            fill(&self.feeds, channel, lane, first, end, self.given_out, self.delay as u64);
             lane.run()?;
             for (k, out) in given.iter_mut().enumerate() {
-                out.row_mut(c)
-                    .iter_mut()
-                    .zip(&lane.output(k)[keep.clone()])
-                    .for_each(|(o, v)| *o = *v);
+                out.row_mut(c).iter_mut().zip(&lane.output(k)[keep.clone()]).for_each(|(o, v)| *o = *v);
             }
         }
         let compute = start.elapsed();
@@ -489,11 +436,7 @@ impl<'a> Pipeline<'a> {
             latency_ms: 1e3 * arrived.elapsed().as_secs_f64(),
             compute_ms: 1e3 * compute.as_secs_f64(),
         };
-        let block = SampleBlock {
-            first: from,
-            outputs: &given,
-            progress,
-        };
+        let block = SampleBlock { first: from, outputs: &given, progress };
         sink.block(&block).map_err(StreamError::Sink)?;
         self.report.latency.add(arrived.elapsed());
         Ok(())
@@ -501,22 +444,9 @@ impl<'a> Pipeline<'a> {
 }
 
 /// Fill the inputs of a lane with the samples `first..end` of one channel; `from` is the first sample given out.
-fn fill(
-    feeds: &[Feed],
-    channel: &mut Channel,
-    lane: &mut Lane,
-    first: u64,
-    end: u64,
-    from: u64,
-    delay: u64,
-) {
+fn fill(feeds: &[Feed], channel: &mut Channel, lane: &mut Lane, first: u64, end: u64, from: u64, delay: u64) {
     let offset = feeds.iter().find_map(|f| match f {
-        Feed::Offset(given) => Some(
-            given
-                .map(|o| f64::from(o as f32))
-                .or(channel.offset)
-                .unwrap_or(0.0),
-        ),
+        Feed::Offset(given) => Some(given.map(|o| f64::from(o as f32)).or(channel.offset).unwrap_or(0.0)),
         _ => None,
     });
     for (i, feed) in feeds.iter().enumerate() {
@@ -525,9 +455,7 @@ fn fill(
             Feed::Recording => channel.copy(first, end, offset.unwrap_or(0.0), out),
             Feed::Valid => {
                 let values = &channel.values[channel.at(first)..channel.at(end)];
-                out.iter_mut()
-                    .zip(values)
-                    .for_each(|(o, v)| *o = f32::from(u8::from(v.is_finite())));
+                out.iter_mut().zip(values).for_each(|(o, v)| *o = f32::from(u8::from(v.is_finite())));
             }
             // A scalar noise is that of the first sample given out.
             Feed::Noise if out.len() == 1 => out[0] = channel.noise(from, delay, end) as f32,

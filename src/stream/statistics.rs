@@ -40,11 +40,9 @@ impl Lattice {
         let [rows, columns] = self.shape;
         let start = move |n: usize| (self.stride / 2).min(n.saturating_sub(1) / 2);
         let stride = self.stride;
-        (start(rows)..rows).step_by(stride).flat_map(move |r| {
-            (start(columns)..columns)
-                .step_by(stride)
-                .map(move |c| r * columns + c)
-        })
+        (start(rows)..rows)
+            .step_by(stride)
+            .flat_map(move |r| (start(columns)..columns).step_by(stride).map(move |c| r * columns + c))
     }
 }
 
@@ -70,22 +68,13 @@ impl FrameStatistics {
         self.noise = image_noise(frame, invalid, &mut self.scratch);
 
         self.scratch.clear();
-        let values = lattice
-            .points()
-            .filter(|&i| invalid.is_valid(i))
-            .map(|i| frame.pixels.get(i));
+        let values = lattice.points().filter(|&i| invalid.is_valid(i)).map(|i| frame.pixels.get(i));
         self.scratch.extend(values);
         (self.low, self.high) = (self.offset, self.offset);
         if let Some(last) = self.scratch.len().checked_sub(1) {
             let rank = |share: f64| (share * last as f64).round() as usize;
-            self.low = *self
-                .scratch
-                .select_nth_unstable_by(rank(LOW), f64::total_cmp)
-                .1;
-            self.high = *self
-                .scratch
-                .select_nth_unstable_by(rank(HIGH), f64::total_cmp)
-                .1;
+            self.low = *self.scratch.select_nth_unstable_by(rank(LOW), f64::total_cmp).1;
+            self.high = *self.scratch.select_nth_unstable_by(rank(HIGH), f64::total_cmp).1;
             if self.high <= self.low {
                 self.high = self.scratch.iter().copied().fold(self.low, f64::max);
             }
@@ -103,9 +92,7 @@ impl FrameStatistics {
             }
             (count > 0).then(|| sum / f64::from(count))
         };
-        mean(&mut lattice.points())
-            .or_else(|| mean(&mut (0..frame.pixels.len())))
-            .unwrap_or(0.0)
+        mean(&mut lattice.points()).or_else(|| mean(&mut (0..frame.pixels.len()))).unwrap_or(0.0)
     }
 }
 
@@ -127,11 +114,7 @@ mod tests {
     fn the_lattice_is_bounded_and_inside() {
         for shape in [[1, 1], [1, 1_000_000], [112, 112], [2048, 2048], [3, 5000]] {
             let points: Vec<_> = Lattice::new(shape).points().collect();
-            assert!(
-                !points.is_empty() && points.len() <= POINTS,
-                "{shape:?}: {}",
-                points.len()
-            );
+            assert!(!points.is_empty() && points.len() <= POINTS, "{shape:?}: {}", points.len());
             assert!(points.iter().all(|&i| i < shape[0] * shape[1]));
         }
         assert_eq!(Lattice::new([100, 100]).points().count(), 10_000);
@@ -142,19 +125,10 @@ mod tests {
         let ramp = |offset: f32| {
             let mut v: Vec<f32> = (0..10_000).map(|i| offset + i as f32 / 10_000.0).collect();
             v[5000] = f32::NAN;
-            Frame {
-                index: 0,
-                time: None,
-                shape: [100, 100],
-                pixels: Pixels::F32(v),
-            }
+            Frame { index: 0, time: None, shape: [100, 100], pixels: Pixels::F32(v) }
         };
         let (a, b) = (computed(&ramp(0.0)), computed(&ramp(256.0)));
-        assert!(
-            (a.low - 0.02).abs() < 1e-3
-                && (a.high - 0.98).abs() < 1e-3
-                && (a.offset - 0.5).abs() < 1e-3
-        );
+        assert!((a.low - 0.02).abs() < 1e-3 && (a.high - 0.98).abs() < 1e-3 && (a.offset - 0.5).abs() < 1e-3);
         for (x, y) in [(a.low, b.low), (a.high, b.high), (a.offset, b.offset)] {
             assert!((y - x - 256.0).abs() < 1e-4);
         }
@@ -164,12 +138,7 @@ mod tests {
     fn sparse_density_keeps_its_levels_apart() {
         let mut v = vec![0.0f32; 10_000];
         v[77] = 4.0;
-        let s = computed(&Frame {
-            index: 0,
-            time: None,
-            shape: [100, 100],
-            pixels: Pixels::F32(v),
-        });
+        let s = computed(&Frame { index: 0, time: None, shape: [100, 100], pixels: Pixels::F32(v) });
         assert_eq!((s.low, s.high), (0.0, 4.0));
     }
 }

@@ -27,22 +27,8 @@ pub struct Span {
 /// are multiples of `align`. A tile is never shorter than `min`, where the axis is not, so that every radius
 /// that fits the axis fits the tile.
 #[must_use]
-pub fn split_axis(
-    len: usize,
-    max: usize,
-    halo: usize,
-    align: usize,
-    min: usize,
-) -> (usize, Vec<Span>) {
-    let whole = || {
-        (
-            len,
-            vec![Span {
-                origin: 0,
-                keep: 0..len,
-            }],
-        )
-    };
+pub fn split_axis(len: usize, max: usize, halo: usize, align: usize, min: usize) -> (usize, Vec<Span>) {
+    let whole = || (len, vec![Span { origin: 0, keep: 0..len }]);
     let align = align.max(1);
     let shortest = (2 * halo + align).max(min).max(1);
     if len <= max || len <= shortest {
@@ -50,11 +36,7 @@ pub fn split_axis(
     }
     // Lengths congruent to the axis modulo the alignment keep the last origin aligned.
     let longest = len - (len - max.max(shortest)).div_ceil(align) * align;
-    let longest = if longest < shortest {
-        longest + align
-    } else {
-        longest
-    };
+    let longest = if longest < shortest { longest + align } else { longest };
     if longest >= len {
         return whole();
     }
@@ -62,10 +44,7 @@ pub fn split_axis(
     let count = |tile: usize| 1 + (len - tile).div_ceil(step(tile));
     // The shortest tile that needs no more tiles than the longest: equal work, less overlap.
     let most = count(longest);
-    let even = (len + 2 * halo * (most - 1))
-        .div_ceil(most)
-        .max(shortest)
-        .min(longest);
+    let even = (len + 2 * halo * (most - 1)).div_ceil(most).max(shortest).min(longest);
     let mut tile = len - (len - even) / align * align;
     while tile < longest && count(tile) > most {
         tile += align;
@@ -73,11 +52,7 @@ pub fn split_axis(
 
     let tiles = count(tile);
     let origin = |k: usize| {
-        if k + 1 == tiles {
-            len - tile
-        } else {
-            k * step(tile)
-        }
+        if k + 1 == tiles { len - tile } else { k * step(tile) }
     };
     // Between two tiles any cut in the region that both compute correctly will do; take its middle.
     let cut = |k: usize| (origin(k + 1) + halo + origin(k) + tile - halo) / 2;
@@ -118,28 +93,39 @@ impl TileGrid {
             let at = |values: &[usize]| values.get(a).copied().unwrap_or(0);
             let halo = at(&contract.halo);
             let max = max.map_or(DEFAULT_TILE.max(4 * halo), |m| m[a]);
-            split_axis(
-                shape[a],
-                max,
-                halo,
-                at(&contract.alignment),
-                at(&contract.min_size),
-            )
+            split_axis(shape[a], max, halo, at(&contract.alignment), at(&contract.min_size))
         };
         let ((rows, down), (columns, across)) = (axis(0), axis(1));
         let tiles = down
             .iter()
             .flat_map(|y| {
-                across.iter().map(|x| Tile {
-                    origin: [y.origin, x.origin],
-                    keep: [y.keep.clone(), x.keep.clone()],
-                })
+                across.iter().map(|x| Tile { origin: [y.origin, x.origin], keep: [y.keep.clone(), x.keep.clone()] })
             })
             .collect();
-        Self {
-            tile: [rows, columns],
-            tiles,
+        Self { tile: [rows, columns], tiles }
+    }
+
+    /// Cut frames so that `threads` workers are done soonest, with tiles that are no larger than
+    /// [`new`](Self::new) makes them. Overlap costs work, so a small frame may keep fewer tiles than threads.
+    #[must_use]
+    pub fn for_threads(shape: [usize; 2], contract: &Contract, threads: usize) -> Self {
+        let time = |grid: &Self| grid.tiles.len().div_ceil(threads.max(1)) * grid.tile[0] * grid.tile[1];
+        let mut best = Self::new(shape, contract, None);
+        let parts = |n: usize, a: usize| {
+            let halo = contract.halo.get(a).copied().unwrap_or(0);
+            (shape[a] + 2 * halo * (n - 1)).div_ceil(n)
+        };
+        let limit = best.tile;
+        for down in 1..=threads.min(MOST_PARTS) {
+            for across in 1..=(threads.min(MOST_PARTS) / down).max(1) {
+                let max = [parts(down, 0).min(limit[0]), parts(across, 1).min(limit[1])];
+                let grid = Self::new(shape, contract, Some(max));
+                if time(&grid) < time(&best) {
+                    best = grid;
+                }
+            }
         }
+        best
     }
 }
 
@@ -150,34 +136,15 @@ mod tests {
 
     #[test]
     fn a_small_axis_is_one_tile() {
-        assert_eq!(
-            split_axis(100, 128, 10, 1, 30),
-            (
-                100,
-                vec![Span {
-                    origin: 0,
-                    keep: 0..100
-                }]
-            )
-        );
-        assert_eq!(
-            split_axis(100, 32, 60, 1, 30).1.len(),
-            1,
-            "the halo leaves no room"
-        );
+        assert_eq!(split_axis(100, 128, 10, 1, 30), (100, vec![Span { origin: 0, keep: 0..100 }]));
+        assert_eq!(split_axis(100, 32, 60, 1, 30).1.len(), 1, "the halo leaves no room");
     }
 
     #[test]
     fn two_tiles_share_the_work() {
         let (tile, spans) = split_axis(640, 512, 64, 1, 129);
         assert_eq!((tile, spans.len()), (384, 2));
-        assert_eq!(
-            spans[1],
-            Span {
-                origin: 256,
-                keep: 320..640
-            }
-        );
+        assert_eq!(spans[1], Span { origin: 256, keep: 320..640 });
     }
 
     proptest! {

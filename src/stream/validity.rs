@@ -85,18 +85,12 @@ impl Invalid {
                     }
                 }
             }
-            self.fill
-                .push(if weights > 0.0 { sum / weights } else { mean });
+            self.fill.push(if weights > 0.0 { sum / weights } else { mean });
         }
     }
 
     /// Find and fill in one call: what the pipeline does with every frame on arrival.
-    pub fn prepare(
-        &mut self,
-        frame: &Frame,
-        saturation: Saturation,
-        statistics: &mut FrameStatistics,
-    ) {
+    pub fn prepare(&mut self, frame: &Frame, saturation: Saturation, statistics: &mut FrameStatistics) {
         self.find(frame, saturation);
         if !self.index.is_empty() {
             let mean = statistics.mean(frame, self, Lattice::new(frame.shape));
@@ -118,22 +112,10 @@ impl Invalid {
 
     /// Row-major positions of the invalid pixels within the rows `first..end` of a frame with this many columns,
     /// and the values that stand in for them.
-    pub(crate) fn in_rows(
-        &self,
-        first: usize,
-        end: usize,
-        columns: usize,
-    ) -> impl Iterator<Item = (usize, f64)> + '_ {
-        let start = self
-            .index
-            .partition_point(|&i| (i as usize) < first * columns);
-        let stop = self
-            .index
-            .partition_point(|&i| (i as usize) < end * columns);
-        self.index[start..stop]
-            .iter()
-            .zip(&self.fill[start..stop])
-            .map(|(&i, &v)| (i as usize, v))
+    pub(crate) fn in_rows(&self, first: usize, end: usize, columns: usize) -> impl Iterator<Item = (usize, f64)> + '_ {
+        let start = self.index.partition_point(|&i| (i as usize) < first * columns);
+        let stop = self.index.partition_point(|&i| (i as usize) < end * columns);
+        self.index[start..stop].iter().zip(&self.fill[start..stop]).map(|(&i, &v)| (i as usize, v))
     }
 }
 
@@ -158,12 +140,7 @@ mod tests {
     use super::*;
 
     fn frame(shape: [usize; 2], pixels: Pixels) -> Frame {
-        Frame {
-            index: 0,
-            time: None,
-            shape,
-            pixels,
-        }
+        Frame { index: 0, time: None, shape, pixels }
     }
 
     fn prepared(frame: &Frame, saturation: Saturation) -> Invalid {
@@ -210,10 +187,7 @@ mod tests {
 
     #[test]
     fn a_frame_with_no_valid_pixel_is_filled_with_zero() {
-        let invalid = prepared(
-            &frame([3, 3], Pixels::F32(vec![f32::NAN; 9])),
-            Saturation::Auto,
-        );
+        let invalid = prepared(&frame([3, 3], Pixels::F32(vec![f32::NAN; 9])), Saturation::Auto);
         assert_eq!(invalid.fill, [0.0; 9]);
     }
 }

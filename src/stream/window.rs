@@ -23,13 +23,7 @@ pub struct Prepared {
 impl Prepared {
     /// Copy the tile at `origin` with this `shape`, axes (y, x), into `out`, as f32 of the values minus `offset`.
     /// The difference is taken in f64.
-    pub(crate) fn copy_tile(
-        &self,
-        origin: [usize; 2],
-        shape: [usize; 2],
-        offset: f64,
-        out: &mut [f32],
-    ) {
+    pub(crate) fn copy_tile(&self, origin: [usize; 2], shape: [usize; 2], offset: f64, out: &mut [f32]) {
         match &self.frame.pixels {
             Pixels::U8(v) => copy_rows(v, self.frame.shape[1], origin, shape, offset, out),
             Pixels::U16(v) => copy_rows(v, self.frame.shape[1], origin, shape, offset, out),
@@ -45,17 +39,9 @@ impl Prepared {
         self.each_invalid(origin, shape, |i, _| out[i] = 0.0);
     }
 
-    fn each_invalid(
-        &self,
-        origin: [usize; 2],
-        shape: [usize; 2],
-        mut then: impl FnMut(usize, f64),
-    ) {
+    fn each_invalid(&self, origin: [usize; 2], shape: [usize; 2], mut then: impl FnMut(usize, f64)) {
         let columns = self.frame.shape[1];
-        for (i, fill) in self
-            .invalid
-            .in_rows(origin[0], origin[0] + shape[0], columns)
-        {
+        for (i, fill) in self.invalid.in_rows(origin[0], origin[0] + shape[0], columns) {
             let (row, column) = (i / columns - origin[0], i % columns);
             if (origin[1]..origin[1] + shape[1]).contains(&column) {
                 then(row * shape[1] + column - origin[1], fill);
@@ -99,12 +85,7 @@ impl Window {
     #[must_use]
     pub fn new(size: usize, delay: usize) -> Self {
         let size = size.max(1);
-        Self {
-            frames: VecDeque::with_capacity(size + 1),
-            size,
-            delay: delay.min(size - 1),
-            passed_over: 0,
-        }
+        Self { frames: VecDeque::with_capacity(size + 1), size, delay: delay.min(size - 1), passed_over: 0 }
     }
 
     /// Take in the next frame. Gives its own buffers back with the frame that fell out, once full.
@@ -117,21 +98,11 @@ impl Window {
         saturation: Saturation,
         recycled: Option<Prepared>,
     ) -> Option<Prepared> {
-        let out = if self.frames.len() == self.size {
-            self.frames.pop_front()
-        } else {
-            None
-        };
-        let (mut invalid, mut statistics) =
-            recycled.map_or_else(Default::default, |p| (p.invalid, p.statistics));
+        let out = if self.frames.len() == self.size { self.frames.pop_front() } else { None };
+        let (mut invalid, mut statistics) = recycled.map_or_else(Default::default, |p| (p.invalid, p.statistics));
         invalid.prepare(&frame, saturation, &mut statistics);
         statistics.compute(&frame, &invalid);
-        self.frames.push_back(Prepared {
-            frame,
-            arrived,
-            invalid,
-            statistics,
-        });
+        self.frames.push_back(Prepared { frame, arrived, invalid, statistics });
         if self.frames.len() == self.size && !self.within_reach() {
             self.passed_over += 1;
         }
@@ -189,12 +160,7 @@ mod tests {
     use super::*;
 
     fn frame(index: u64) -> Frame {
-        Frame {
-            index,
-            time: None,
-            shape: [2, 3],
-            pixels: Pixels::U8(vec![index as u8; 6]),
-        }
+        Frame { index, time: None, shape: [2, 3], pixels: Pixels::U8(vec![index as u8; 6]) }
     }
 
     fn complete_after(size: usize, delay: usize, indices: &[u64]) -> (Vec<u64>, u64) {
@@ -212,10 +178,7 @@ mod tests {
 
     #[test]
     fn n_frames_give_n_minus_w_plus_one_maps() {
-        assert_eq!(
-            complete_after(5, 2, &[0, 1, 2, 3, 4, 5, 6]),
-            (vec![2, 3, 4], 0)
-        );
+        assert_eq!(complete_after(5, 2, &[0, 1, 2, 3, 4, 5, 6]), (vec![2, 3, 4], 0));
         assert_eq!(complete_after(1, 0, &[0, 1, 2]), (vec![0, 1, 2], 0));
         assert_eq!(complete_after(5, 2, &[0, 1, 2, 3]), (vec![], 0));
     }
@@ -237,15 +200,7 @@ mod tests {
         assert_eq!(window.times(0.5, true, &mut relative), 2.5);
         assert_eq!(relative, [-0.5, 0.0, 1.0]);
         for (i, t) in [(8, 100.0), (9, 101.5), (10, 102.0)] {
-            window.push(
-                Frame {
-                    time: Some(t),
-                    ..frame(i)
-                },
-                Instant::now(),
-                Saturation::Auto,
-                None,
-            );
+            window.push(Frame { time: Some(t), ..frame(i) }, Instant::now(), Saturation::Auto, None);
         }
         assert_eq!(window.times(0.5, true, &mut relative), 101.5);
         assert_eq!(relative, [-1.5, 0.0, 0.5]);
@@ -256,17 +211,7 @@ mod tests {
     fn a_tile_is_copied_with_its_holes_filled_and_marked() {
         let mut window = Window::new(1, 0);
         let pixels = Pixels::U8((0..12).map(|i| if i == 6 { 255 } else { 10 }).collect());
-        window.push(
-            Frame {
-                index: 0,
-                time: None,
-                shape: [3, 4],
-                pixels,
-            },
-            Instant::now(),
-            Saturation::Auto,
-            None,
-        );
+        window.push(Frame { index: 0, time: None, shape: [3, 4], pixels }, Instant::now(), Saturation::Auto, None);
         let (mut u, mut valid) = ([0.0; 4], [0.0; 4]);
         let prepared = window.reference().expect("one frame is in");
         prepared.copy_tile([1, 1], [2, 2], 9.0, &mut u);

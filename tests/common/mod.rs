@@ -2,9 +2,7 @@
 #![allow(dead_code, reason = "every test file uses its own part")]
 
 use mollifier::backend::{BackendError, Plan};
-use mollifier::model::{
-    AxisGrid, Contract, Input, InputRole, Kind, Output, Physics, Provenance, Transform,
-};
+use mollifier::model::{AxisGrid, Contract, Input, InputRole, Kind, Output, Physics, Provenance, Transform};
 use mollifier::source::{FrameInfo, FrameSource, Read, SampleSource, SeriesInfo, SourceError};
 use mollifier::stream::{Frame, Pixels, Planner, Samples};
 use mollifier::units::Spacing;
@@ -31,36 +29,20 @@ fn contract(kind: Kind, inputs: Vec<Input>, axes: &[&str], window: usize) -> Con
         unit: String::new(),
         transform: Transform::Identity,
     };
-    let tiled = axes
-        .iter()
-        .filter(|a| kind == Kind::Series || **a != "t")
-        .count();
+    let tiled = axes.iter().filter(|a| kind == Kind::Series || **a != "t").count();
     Contract {
         version: 1,
-        physics: Physics {
-            name: "fake".into(),
-            equation: "lambda = local mean of u".into(),
-        },
+        physics: Physics { name: "fake".into(), equation: "lambda = local mean of u".into() },
         kind,
         inputs,
-        grid: axes
-            .iter()
-            .map(|a| AxisGrid {
-                name: (*a).into(),
-                aspect: 1.0,
-            })
-            .collect(),
+        grid: axes.iter().map(|a| AxisGrid { name: (*a).into(), aspect: 1.0 }).collect(),
         aspect_tolerance: 0.01,
         outputs: vec![output("lambda"), output("support")],
         halo: vec![REACH; tiled],
         alignment: vec![1; tiled],
         min_size: vec![2 * REACH + 1; tiled],
         window,
-        delay: if kind == Kind::Series {
-            REACH
-        } else {
-            window / 2
-        },
+        delay: if kind == Kind::Series { REACH } else { window / 2 },
         banks: Vec::new(),
         trained: Vec::new(),
         provenance: Provenance {
@@ -97,11 +79,7 @@ impl FakeModel {
             input("offset", R::Offset, &[], None),
             input("phi_low", R::PhiLow, &[], None),
         ];
-        Self {
-            contract: contract(Kind::Fields, inputs, &["t", "y", "x"], window),
-            slow_ms: 0,
-            fail: false,
-        }
+        Self { contract: contract(Kind::Fields, inputs, &["t", "y", "x"], window), slow_ms: 0, fail: false }
     }
 
     pub(crate) fn series() -> Self {
@@ -115,11 +93,7 @@ impl FakeModel {
             input("a", R::Constant, &[], Some(1.0)),
             input("spacing", R::Spacing, &["axis"], None),
         ];
-        Self {
-            contract: contract(Kind::Series, inputs, &["t"], 1),
-            slow_ms: 0,
-            fail: false,
-        }
+        Self { contract: contract(Kind::Series, inputs, &["t"], 1), slow_ms: 0, fail: false }
     }
 }
 
@@ -129,11 +103,7 @@ impl Planner for FakeModel {
     }
 
     fn prepare(&self, tile: &[usize]) -> Result<Box<dyn Plan>, BackendError> {
-        let shape = if tile.len() == 2 {
-            [tile[0], tile[1]]
-        } else {
-            [1, tile[0]]
-        };
+        let shape = if tile.len() == 2 { [tile[0], tile[1]] } else { [1, tile[0]] };
         Ok(Box::new(FakePlan {
             shape,
             series: tile.len() == 1,
@@ -165,19 +135,12 @@ impl Plan for FakePlan {
         std::thread::sleep(std::time::Duration::from_millis(self.slow_ms));
         if self.fail {
             let (what, message) = ("a run".to_owned(), "asked to fail".to_owned());
-            return Err(BackendError::Engine {
-                backend: "fake",
-                what,
-                message,
-            });
+            return Err(BackendError::Engine { backend: "fake", what, message });
         }
         let of = |role: InputRole| self.roles.iter().position(|r| *r == role);
         let values = |role| of(role).map(|i| inputs[i].as_slice().expect("standard layout"));
         for view in inputs {
-            assert!(
-                view.iter().all(|v| v.is_finite()),
-                "a tensor holds a value that is not finite"
-            );
+            assert!(view.iter().all(|v| v.is_finite()), "a tensor holds a value that is not finite");
         }
         let [rows, columns] = self.shape;
         let pixels = rows * columns;
@@ -208,9 +171,7 @@ impl Plan for FakePlan {
                         }
                     }
                 }
-                let local = |role| {
-                    values(role).map_or(0.0, |v| v[if v.len() == 1 { 0 } else { r * columns + c }])
-                };
+                let local = |role| values(role).map_or(0.0, |v| v[if v.len() == 1 { 0 } else { r * columns + c }]);
                 lambda.push(sum / n + scalars + local(InputRole::Noise) + local(InputRole::Field));
                 support.push(trust / n);
             }
@@ -241,13 +202,7 @@ impl<F: FnMut(u64) -> Option<Pixels> + Send> FakeFrames<F> {
             spacing: Spacing::default(),
             warnings: Vec::new(),
         };
-        Self {
-            info,
-            next: 0,
-            count,
-            make,
-            every_ms: 0,
-        }
+        Self { info, next: 0, count, make, every_ms: 0 }
     }
 }
 
@@ -262,12 +217,7 @@ impl<F: FnMut(u64) -> Option<Pixels> + Send> FrameSource for FakeFrames<F> {
             self.next += 1;
             if let Some(pixels) = (self.make)(index) {
                 std::thread::sleep(std::time::Duration::from_millis(self.every_ms));
-                *frame = Frame {
-                    index,
-                    time: None,
-                    shape: self.info.shape,
-                    pixels,
-                };
+                *frame = Frame { index, time: None, shape: self.info.shape, pixels };
                 return Ok(Read::Filled);
             }
         }
@@ -294,14 +244,7 @@ impl FakeSamples {
             spacing: Spacing::default(),
             warnings: Vec::new(),
         };
-        Self {
-            info,
-            channels,
-            values,
-            next: 0,
-            lengths,
-            turn: 0,
-        }
+        Self { info, channels, values, next: 0, lengths, turn: 0 }
     }
 }
 
@@ -315,9 +258,7 @@ impl SampleSource for FakeSamples {
         if self.next >= total {
             return Ok(Read::End);
         }
-        let length = self.lengths[self.turn % self.lengths.len()]
-            .max(1)
-            .min(total - self.next);
+        let length = self.lengths[self.turn % self.lengths.len()].max(1).min(total - self.next);
         self.turn += 1;
         block.first = self.next as u64;
         block.channels = self.channels;
