@@ -36,8 +36,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let mut outputs: Vec<ArrayD<f32>> =
         model.contract.outputs.iter().map(|_| ArrayD::zeros(IxDyn(&[1, size[0], size[1]]))).collect();
-    let views: Vec<_> = inputs.iter().map(ArrayD::view).collect();
-    let mut slots: Vec<_> = outputs.iter_mut().map(ArrayD::view_mut).collect();
+    let views: Vec<_> = inputs.iter().map(|a| a.view()).collect();
+    let mut slots: Vec<_> = outputs.iter_mut().map(|a| a.view_mut()).collect();
     plan.run(&views, &mut slots)?;
 
     for (output, map) in model.contract.outputs.iter().zip(&outputs) {

@@ -28,7 +28,7 @@ fn weight(kernel: &Kernel, border: Border, i: usize, j: usize, n: usize) -> f64 
             }
         }
         Border::OneSided if i + r >= n => {
-            let sign = if kernel.order() % 2 == 0 { 1.0 } else { -1.0 };
+            let sign = if kernel.order().is_multiple_of(2) { 1.0 } else { -1.0 };
             let (i, j) = (n - 1 - i, n - 1 - j);
             if j < w { sign * kernel.one_sided(i)[j] } else { 0.0 }
         }

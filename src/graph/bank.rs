@@ -401,7 +401,7 @@ impl Bank {
         let reach = a.radius.max(b.radius);
         let interior = a.inner(&b, None);
         let left: Vec<f64> = (0..reach).map(|i| a.inner(&b, Some(i))).collect();
-        let sign = if (order + order_other) % 2 == 0 { 1.0 } else { -1.0 };
+        let sign = if (order + order_other).is_multiple_of(2) { 1.0 } else { -1.0 };
         let right: Vec<f64> = left.iter().rev().map(|v| v * sign).collect();
         let (axes, ax) = (g.axes(), 2 + axis);
         let shape_of = |n: usize| (0..2 + axes).map(|d| if d == ax { n } else { 1 }).collect::<Vec<_>>();

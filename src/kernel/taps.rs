@@ -154,7 +154,7 @@ impl Kernel {
     /// [`edge_matrix`](Self::edge_matrix), with its sign changed for odd orders.
     #[must_use]
     pub fn edge_matrix_right(&self) -> Vec<f64> {
-        let sign = if self.design.order % 2 == 0 { 1.0 } else { -1.0 };
+        let sign = if self.design.order.is_multiple_of(2) { 1.0 } else { -1.0 };
         self.left.iter().rev().map(|k| k * sign).collect()
     }
 }

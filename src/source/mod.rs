@@ -1,7 +1,172 @@
 //! Recordings and live inputs as frames or samples; one file for each format.
+//!
+//! [`open`] looks at the first bytes of a file (its name decides nothing) and at the kind of model that it is for,
+//! and gives frames or samples. What a source cannot read as it stands is refused with a [`SourceError`] that says
+//! what, where, got and expected.
+//!
+//! To add a format: a file here with a type that is a [`FrameSource`] or a [`SampleSource`], its first bytes in
+//! [`open`], and its sound and damaged files in `tests/source_formats.rs`.
 
+mod csv;
+mod element;
+mod error;
+mod folder;
+mod localisations;
+mod npy;
+mod raw;
+mod text;
+mod tiff;
+
+use std::fs::File;
+use std::io::BufReader;
+use std::path::Path;
+
+pub use error::{Part, Place, SourceError};
+pub use folder::FolderSource;
+pub use raw::{RawFormat, RawFormatError, from_reader};
+pub use tiff::TiffSource;
+
+use crate::model::Kind;
 use crate::stream::{Frame, Samples};
-use crate::units::Spacing;
+use crate::units::{Spacing, Step};
+
+/// How an input is to be read.
+#[derive(Clone, Debug)]
+pub struct OpenOptions {
+    /// What the model takes: series, fields or localisations.
+    pub kind: Kind,
+    /// The column of a table, by name or by number from 1, or the array of an archive.
+    pub column: Option<String>,
+    /// Pixel size of the density map that a localisation table is drawn on, a length; 50 nm unless changed.
+    pub pixel_size: Step,
+    /// Standard deviation of the Gaussian that the density map is blurred with, a length; 30 nm unless changed,
+    /// which is of the order of a localisation's uncertainty. `None` does not blur.
+    pub blur: Option<Step>,
+    /// Layout of raw frames on standard input, where it does not carry NPY.
+    pub raw: Option<RawFormat>,
+    /// Pixels that one frame may have, checked before memory is taken; 2^28 unless changed.
+    pub max_pixels: usize,
+}
+
+impl OpenOptions {
+    /// The defaults for a model of `kind`.
+    #[must_use]
+    pub fn new(kind: Kind) -> Self {
+        let nanometres = |value| Step { value, unit: Some("nm".to_owned()) };
+        Self {
+            kind,
+            column: None,
+            pixel_size: nanometres(50.0),
+            blur: Some(nanometres(30.0)),
+            raw: None,
+            max_pixels: 1 << 28,
+        }
+    }
+
+    /// An error where a frame of `shape` (y, x) is empty or larger than allowed.
+    fn check_size(&self, shape: [usize; 2], place: impl FnOnce() -> Place) -> Result<(), SourceError> {
+        let got = || format!("a frame of {}x{} (y, x)", shape[0], shape[1]);
+        match shape[0].checked_mul(shape[1]) {
+            Some(0) => Err(SourceError::malformed(place(), got(), "at least one pixel")),
+            Some(pixels) if pixels <= self.max_pixels => Ok(()),
+            _ => Err(SourceError::over_limit(place(), got(), format!("at most {} pixels", self.max_pixels))),
+        }
+    }
+}
+
+/// An opened input.
+pub enum Input {
+    /// Images, one after the other.
+    Frames(Box<dyn FrameSource>),
+    /// Blocks of samples.
+    Series(Box<dyn SampleSource>),
+}
+
+/// Open a file, a folder, or standard input (`-`), as the model's kind takes it.
+///
+/// Fields: TIFF, PNG, a folder of them, NPY and NPZ of (y, x) or (t, y, x). Series: CSV, NPY and NPZ of (sample)
+/// or (channel, sample). Localisations: a ThunderSTORM table, which is drawn as one density map, or anything that
+/// fields come from. Standard input: see [`from_reader`].
+///
+/// # Errors
+/// An input that cannot be opened, is damaged or of an unknown format, or does not fit the kind.
+pub fn open(path: &str, options: &OpenOptions) -> Result<Input, SourceError> {
+    if path == "-" {
+        return from_reader(Box::new(std::io::stdin()), raw::STDIN, options);
+    }
+    let place = || Place::whole(path);
+    let file_path = Path::new(path);
+    let frames_wanted = |what: &str| match options.kind {
+        Kind::Series => {
+            let expected = "samples for a model of series: a CSV table, NPY or NPZ";
+            Err(SourceError::misused(place(), what, expected))
+        }
+        Kind::Fields | Kind::Localisations => Ok(()),
+    };
+    let no_column = |what: &str| match &options.column {
+        Some(column) => {
+            let got = format!("--column {column} with {what}");
+            Err(SourceError::misused(place(), got, "--column with a table or an archive of arrays only"))
+        }
+        None => Ok(()),
+    };
+    if options.raw.is_some() {
+        return Err(SourceError::misused(place(), "a format of raw frames", "it with standard input (-) only"));
+    }
+    if file_path.is_dir() {
+        if file_path.join(".zattrs").exists() || file_path.join("zarr.json").exists() {
+            return Err(SourceError::unsupported(place(), "a Zarr store", "TIFF, PNG or NPY"));
+        }
+        frames_wanted("a folder of images")?;
+        no_column("a folder of images")?;
+        return Ok(Input::Frames(Box::new(FolderSource::open(file_path, options)?)));
+    }
+    let mut file = File::open(file_path).map_err(SourceError::io(place()))?;
+    let mut start = [0; 512];
+    let got = npy::fill(&mut file, &mut start).map_err(SourceError::io(place()))?;
+    let start = &start[..got];
+    let unsupported = |what: &str| {
+        let expected = "TIFF, PNG, NPY, NPZ or CSV: export the recording as one of them";
+        Err(SourceError::unsupported(place(), what, expected))
+    };
+    match start {
+        [] => Err(SourceError::malformed(place(), "an empty file", "a recording")),
+        [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..] => {
+            frames_wanted("a TIFF image")?;
+            no_column("a TIFF image")?;
+            Ok(Input::Frames(Box::new(TiffSource::open(file_path, options)?)))
+        }
+        [0x89, b'P', b'N', b'G', ..] => {
+            frames_wanted("a PNG image")?;
+            no_column("a PNG image")?;
+            Ok(Input::Frames(Box::new(FolderSource::single(file_path, options)?)))
+        }
+        _ if start.starts_with(npy::MAGIC) => {
+            no_column("an NPY file, which holds one array")?;
+            npy::open_npy(file_path, options)
+        }
+        [b'P', b'K', 3 | 5, 4 | 6, ..] => npy::open_npz(file_path, options),
+        [0x89, b'H', b'D', b'F', ..] => unsupported("an HDF5 file"),
+        [0xff, 0xd8, 0xff, ..] => unsupported("a JPEG image, whose compression is lossy"),
+        [b'G', b'I', b'F', b'8', ..] => unsupported("a GIF image"),
+        _ if start.contains(&0) => unsupported("a binary file of an unknown format"),
+        _ => {
+            let reader = BufReader::new(File::open(file_path).map_err(SourceError::io(place()))?);
+            match options.kind {
+                Kind::Series => Ok(Input::Series(Box::new(csv::CsvSource::new(reader, path, options)?))),
+                Kind::Localisations => {
+                    no_column("a table of localisations")?;
+                    let source = localisations::LocalisationSource::new(reader, path, options)?;
+                    Ok(Input::Frames(Box::new(source)))
+                }
+                Kind::Fields => {
+                    let expected = "images for a model of fields: TIFF, PNG, a folder of them, NPY or NPZ";
+                    Err(SourceError::misused(place(), "text", expected))
+                }
+            }
+        }
+    }
+}
 
 /// What a source knows of its frames before the first one is read.
 #[derive(Clone, Debug)]
@@ -62,12 +227,4 @@ pub trait SampleSource: Send {
     /// # Errors
     /// An unreadable row; the error names the file and the line.
     fn read(&mut self, block: &mut Samples) -> Result<Read, SourceError>;
-}
-
-/// An input that could not be opened or read: what, where, got, expected.
-#[derive(Debug, thiserror::Error)]
-pub enum SourceError {
-    /// Placeholder.
-    #[error("{0}")]
-    Io(#[from] std::io::Error),
 }
