@@ -267,7 +267,7 @@ fn check(contract: &Contract) -> Result<(), StreamError> {
 struct Tensors<'a> {
     window: &'a Window,
     times: &'a [f64],
-    /// Subtracted from the recording before it is rounded; 0 for a model that does not ask for it.
+    /// Subtracted from the recording before it is rounded to f32.
     offset: f64,
     noise: f64,
     low: f64,
@@ -276,16 +276,15 @@ struct Tensors<'a> {
 
 impl<'a> Tensors<'a> {
     fn new(window: &'a Window, reference: &Prepared, times: &'a [f64], feeds: &[Feed]) -> Self {
-        let offset = feeds.iter().find_map(|f| match f {
-            Feed::Offset(given) => Some(given.unwrap_or(reference.statistics.offset)),
-            _ => None,
-        });
+        // Subtracted from every model's recording: one that has no input for it does not depend on it.
+        let given = feeds.iter().find_map(|f| if let Feed::Offset(given) = f { *given } else { None });
+        let offset = given.unwrap_or(reference.statistics.offset);
         let (sum, count) = window.frames().fold((0.0, 0.0), |(s, n), p| (s + p.statistics.noise, n + 1.0));
         Self {
             window,
             times,
             // Rounded first, so that what is subtracted here is exactly what the graph is told.
-            offset: offset.map_or(0.0, |o| f64::from(o as f32)),
+            offset: f64::from(offset as f32),
             noise: sum / count,
             low: reference.statistics.low,
             high: reference.statistics.high,

@@ -445,14 +445,13 @@ impl<'a> Pipeline<'a> {
 
 /// Fill the inputs of a lane with the samples `first..end` of one channel; `from` is the first sample given out.
 fn fill(feeds: &[Feed], channel: &mut Channel, lane: &mut Lane, first: u64, end: u64, from: u64, delay: u64) {
-    let offset = feeds.iter().find_map(|f| match f {
-        Feed::Offset(given) => Some(given.map(|o| f64::from(o as f32)).or(channel.offset).unwrap_or(0.0)),
-        _ => None,
-    });
+    // Subtracted for every model: one that has no input for it does not depend on it.
+    let given = feeds.iter().find_map(|f| if let Feed::Offset(given) = f { *given } else { None });
+    let offset = given.map(|o| f64::from(o as f32)).or(channel.offset).unwrap_or(0.0);
     for (i, feed) in feeds.iter().enumerate() {
         let out = lane.input(i);
         match feed {
-            Feed::Recording => channel.copy(first, end, offset.unwrap_or(0.0), out),
+            Feed::Recording => channel.copy(first, end, offset, out),
             Feed::Valid => {
                 let values = &channel.values[channel.at(first)..channel.at(end)];
                 out.iter_mut().zip(values).for_each(|(o, v)| *o = f32::from(u8::from(v.is_finite())));
@@ -464,7 +463,7 @@ fn fill(feeds: &[Feed], channel: &mut Channel, lane: &mut Lane, first: u64, end:
                     *o = channel.noise(j, delay, end) as f32;
                 }
             }
-            Feed::Offset(_) => out.fill(offset.unwrap_or(0.0) as f32),
+            Feed::Offset(_) => out.fill(offset as f32),
             Feed::Time => out.fill(0.0),
             Feed::Number(_) | Feed::Spacing | Feed::Field(_) | Feed::PhiLow | Feed::PhiHigh => {}
         }
