@@ -26,6 +26,13 @@ pub enum KernelError {
         /// The order asked for.
         got: usize,
     },
+    /// A polynomial profile whose derivative of this order jumps at the end of its support.
+    Smoothness {
+        /// The N of `polyN`.
+        power: u32,
+        /// The derivative order.
+        order: usize,
+    },
     /// A highest exact moment below the derivative order: the kernel would not even scale right.
     Correction {
         /// The moment asked for.
@@ -46,6 +53,9 @@ impl fmt::Display for KernelError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Order { got } => write!(f, "derivative order: got {got}, expected 0 to {MAX_ORDER}"),
+            Self::Smoothness { power, order } => {
+                write!(f, "kernel family: got poly{power}, expected at least poly{order} for derivative order {order}")
+            }
             Self::Correction { got, order } => {
                 write!(f, "highest exact moment: got {got}, expected at least the derivative order {order}")
             }

@@ -66,7 +66,7 @@ impl Kernel {
 
     /// Lay out the taps.
     ///
-    /// Interior: `k0(x) = eta^(a)(x/R) / (R^a sum eta)`, then `k = k0 + eta(x/R) p(x)` with the polynomial p for
+    /// Interior: `k0(x) = (-1)^a eta^(a)(x/R) / (R^a sum eta)`, then `k = k0 + eta(x/R) p(x)` with the polynomial p for
     /// which `sum k x^j = a! delta_ja` for j up to the correction.
     ///
     /// Edges: position i < R uses the fixed window of samples 0..=2R with weights eta((x - i)/(2R + 1 - i)), the
@@ -75,11 +75,16 @@ impl Kernel {
     /// the number of samples, and with it the noise, near that of the interior.
     ///
     /// # Errors
-    /// An order above 4, a correction below the order, or a radius with too few samples for the moments.
+    /// An order above 4, a profile that is not that smooth, a correction below the order, or a radius with too few samples for the moments.
     pub fn from_design(design: Design) -> Result<Self, KernelError> {
         let Design { family, radius, order, correction, edge_correction } = design;
         if order > MAX_ORDER {
             return Err(KernelError::Order { got: order });
+        }
+        if let Family::Poly(power) = family
+            && (power as usize) < order
+        {
+            return Err(KernelError::Smoothness { power, order });
         }
         for q in correction.into_iter().chain([edge_correction]) {
             if q < order {
@@ -91,7 +96,9 @@ impl Kernel {
         let x: Vec<f64> = (0..width).map(|c| (c as f64 - radius as f64) / r).collect();
         let weights: Vec<f64> = x.iter().map(|x| family.derivative(*x, 0)).collect();
         let sum: f64 = weights.iter().sum();
-        let sampled: Vec<f64> = x.iter().map(|x| family.derivative(*x, order) / sum).collect();
+        // A correlation stencil is the mirror image of the convolution kernel.
+        let mirror = if order.is_multiple_of(2) { 1.0 } else { -1.0 };
+        let sampled: Vec<f64> = x.iter().map(|x| mirror * family.derivative(*x, order) / sum).collect();
         let scaled = match correction {
             Some(highest) => corrected(&x, &weights, &sampled, order, highest)?,
             None => sampled,
