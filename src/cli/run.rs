@@ -11,7 +11,7 @@ use mollifier::model::{Kind, Model};
 use mollifier::source::{FrameSource, Input, OpenOptions, Read, SampleSource, open};
 use mollifier::stream::{
     Engine, FieldOptions, Frame, Givens, Map, MapSink, Paced, Report, SampleBlock, SampleSink, SeriesOptions,
-    run_fields, run_series,
+    StreamError, run_fields, run_series,
 };
 use ndarray::Array2;
 
@@ -133,7 +133,7 @@ impl<'a> Setting<'a> {
         }
         let threads = if series { 1 } else { threads(self.args) };
         let mut written = None;
-        if let Some(outputs) = outputs {
+        if let Some(outputs) = outputs.filter(|_| report.computed > 0) {
             let record = |files: &[String]| {
                 Record {
                     model: self.model,
@@ -160,7 +160,8 @@ impl<'a> Setting<'a> {
         lines.extend(stream_lines(report, seconds, series));
         lines.push(match written {
             Some(files) => format!("{:10} {}", "written", files),
-            None => format!("{:10} nothing: --out DIR writes the maps", "written"),
+            None if self.args.out.is_some() => format!("{:10} nothing", "written"),
+            None => format!("{:10} nothing: --out DIR writes files", "written"),
         });
         say(&lines.join("\n  "));
         Ok(())
@@ -217,7 +218,7 @@ fn images(
     };
     let total = info.count.map(|n| n + 1 - contract.window as u64);
     let mut sink = Writer {
-        outputs: Outputs::for_maps(args, model, &set.spacing, info.shape)?,
+        outputs: Outputs::for_maps(args, model, &set.spacing, info.shape, total)?,
         summary: Summary::new(contract),
         line: ProgressLine::new(total, "maps"),
         maps: Vec::new(),
@@ -225,7 +226,7 @@ fn images(
     let start = Instant::now();
     let result = run_fields(&Engine { model, backend }, source, &options, &mut sink);
     sink.line.clear();
-    let report = result?;
+    let report = result.map_err(|e| sink.explain(e, "maps"))?;
     if report.computed == 0 && !report.interrupted {
         return Err(misuse(format!(
             "{}: got {} frames, expected at least {} one after another for a map",
@@ -267,7 +268,7 @@ fn samples(
     let start = Instant::now();
     let result = run_series(&Engine { model, backend }, source, &options, &mut sink);
     sink.line.clear();
-    let report = result?;
+    let report = result.map_err(|e| sink.explain(e, "samples"))?;
     if report.computed == 0 && !report.interrupted {
         return Err(misuse(format!("{}: got no sample, expected some", info.name)));
     }
@@ -288,6 +289,17 @@ struct Writer {
 }
 
 impl Writer {
+    /// Add to an error what can still be had of the run.
+    fn explain(&self, error: StreamError, noun: &str) -> anyhow::Error {
+        match self.outputs.as_ref().map(|o| o.left_behind(noun)) {
+            Some(left) if !left.is_empty() && !matches!(error, StreamError::Sink(_)) => {
+                let message = format!("{error}{left}");
+                anyhow::Error::new(error).context(message)
+            }
+            _ => error.into(),
+        }
+    }
+
     fn look_at(&mut self, outputs: &[Array2<f32>]) {
         let slices: Vec<&[f32]> = outputs.iter().filter_map(|a| a.as_slice()).collect();
         self.summary.look_at(&slices);

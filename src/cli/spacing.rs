@@ -49,8 +49,9 @@ impl RunSpacing {
         if missing.len() == axes.len() {
             if !axes.is_empty() {
                 warnings.push(format!(
-                    "{input} does not say how far apart its samples are: computed with 1 for each pixel and frame, \
-                     without units; --spacing {} gives units",
+                    "{input} does not say how far apart its {} are: computed with a distance of 1, without units; \
+                     --spacing {} gives units",
+                    if series { "samples" } else { "pixels and frames" },
                     example(true)
                 ));
             }
@@ -150,5 +151,101 @@ fn set(spacing: &mut Spacing, axis: &str, step: Option<Step>) {
         "y" => spacing.y = step,
         "x" => spacing.x = step,
         _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn contract(axes: &[(&str, f64)]) -> Contract {
+        let grid: Vec<_> = axes.iter().map(|(name, aspect)| json!({ "name": name, "aspect": aspect })).collect();
+        serde_json::from_value(json!({
+            "version": 1,
+            "physics": { "name": "heat", "equation": "" },
+            "kind": "fields",
+            "inputs": [
+                { "name": "u", "role": "recording", "axes": [], "unit": "", "description": "" },
+                { "name": "kappa", "role": "constant", "axes": [], "unit": "y^2", "default": 2.0, "description": "" },
+            ],
+            "grid": grid,
+            "aspect_tolerance": 0.02,
+            "outputs": [],
+            "halo": [1, 1], "alignment": [1, 1], "min_size": [1, 1],
+            "window": 1, "delay": 0,
+            "banks": [], "trained": [],
+            "provenance": { "writer": "", "spec_sha256": "", "seeds": [], "accuracy": [] },
+        }))
+        .expect("a contract")
+    }
+
+    fn decide(user: &str, file: &str, axes: &[(&str, f64)]) -> Result<(RunSpacing, Vec<String>)> {
+        let read = |text: &str| if text.is_empty() { Ok(Spacing::default()) } else { text.parse() };
+        let (user, file) = (read(user)?, read(file)?);
+        let mut warnings = Vec::new();
+        let got = RunSpacing::decide(&contract(axes), false, Some(&user), &file, "u.tif", &mut warnings)?;
+        Ok((got, warnings))
+    }
+
+    const FLAT: &[(&str, f64)] = &[("y", 1.0), ("x", 1.0)];
+    const MOVIE: &[(&str, f64)] = &[("t", 1.0), ("y", 1.0), ("x", 1.0)];
+
+    #[test]
+    fn the_users_word_wins_over_the_files() {
+        let (got, warnings) = decide("t=2min", "t=1s,y=50nm,x=50nm", MOVIE).expect("it is complete");
+        assert_eq!((got.steps, got.time_step, got.unitless), (vec![50.0, 50.0], 2.0, false));
+        assert!(warnings.is_empty());
+    }
+
+    #[test]
+    fn nothing_stated_is_the_unitless_measure_with_a_warning() {
+        let (got, warnings) = decide("", "", MOVIE).expect("it is allowed");
+        assert_eq!((got.steps.as_slice(), got.time_step, got.unitless), (&[1.0, 1.0][..], 1.0, true));
+        assert!(warnings[0].contains("--spacing t=2s,y=0.1um,x=0.1um"), "{warnings:?}");
+        let (_, warnings) = decide("t=1,y=1,x=1", "", MOVIE).expect("it is complete");
+        assert!(warnings.is_empty());
+    }
+
+    #[test]
+    fn half_a_scale_is_refused_with_what_to_type() {
+        for (user, file, word) in [
+            ("", "y=0.1um,x=0.1um", "--spacing t=2s"),
+            ("y=0.1um", "", "--spacing t=2s,x=0.1um"),
+            ("y=1,x=1", "t=2s", "give units for every axis or for none"),
+        ] {
+            let message = decide(user, file, MOVIE).expect_err("half a scale").to_string();
+            assert!(message.contains(word), "{message}");
+        }
+    }
+
+    #[test]
+    fn an_axis_that_the_model_does_not_use_only_dates_the_maps() {
+        let (got, warnings) = decide("y=2,x=2", "t=3s", FLAT).expect("t does not matter");
+        assert_eq!((got.steps, got.time_step, got.unitless), (vec![2.0, 2.0], 3.0, true));
+        assert!(warnings.is_empty());
+    }
+
+    #[test]
+    fn another_aspect_is_refused_with_the_line_that_helps() {
+        let (got, _) = decide("y=0.1um,x=0.2um", "", FLAT).expect("it is complete");
+        let message = got.check_aspect(&contract(FLAT), "models/heat.onnx", "u.tif").expect_err("1:2").to_string();
+        assert!(
+            message.contains("mollifier bake models/heat.toml --aspect y=1,x=2 -o models/heat-y1-x2.onnx"),
+            "{message}"
+        );
+        assert!(got.check_aspect(&contract(&[("y", 1.0), ("x", 2.0)]), "m", "u").is_ok());
+        let (near, _) = decide("y=0.1um,x=0.101um", "", FLAT).expect("it is complete");
+        assert!(near.check_aspect(&contract(FLAT), "m", "u").is_ok());
+    }
+
+    #[test]
+    fn units_of_outputs_follow() {
+        let (got, _) = decide("t=2s,y=0.1um,x=0.1um", "", MOVIE).expect("it is complete");
+        let unit = |formula| got.unit(&contract(MOVIE), formula);
+        assert_eq!(unit("y^2/t").as_deref(), Some("um^2/s"));
+        assert_eq!(unit("kappa/t").as_deref(), Some("um^2/s"));
+        assert_eq!(unit("m*y^2/u").as_deref(), Some("[m]*um^2/[u]"));
+        assert_eq!(unit(""), None);
     }
 }

@@ -148,6 +148,9 @@ pub(crate) fn stream_lines(report: &Report, seconds: f64, series: bool) -> Vec<S
     if let (Some(median), Some(high)) = (report.latency.at(0.5), report.latency.at(0.99)) {
         lines.push(format!("{:10} {median:.2} ms (median), {high:.2} ms (99 %), reading to writing", "latency"));
     }
+    if let Some(noise) = report.noise() {
+        lines.push(format!("{:10} {} in the recording's values, as estimated", "noise", short(noise as f32)));
+    }
     if report.lost.count > 0 {
         lines.push(format!("{:10} {}", "lost", lost(report, series)));
     }

@@ -237,6 +237,7 @@ impl<'a> Pipeline<'a> {
         let compute = start.elapsed();
         report.compute.add(compute);
         report.computed += 1;
+        report.noise_sum += tensors.noise;
         let progress = Progress {
             read: frames.read(),
             computed: report.computed,

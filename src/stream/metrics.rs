@@ -141,6 +141,17 @@ pub struct Report {
     pub banks_left_out: Vec<String>,
     /// Whether the stop flag ended it.
     pub interrupted: bool,
+    /// Sum over the maps of the noise that was estimated for each.
+    pub(super) noise_sum: f64,
+}
+
+impl Report {
+    /// Standard deviation of the recording's white noise as estimated, on average over the maps of images; `None`
+    /// for series, whose estimate changes along them.
+    #[must_use]
+    pub fn noise(&self) -> Option<f64> {
+        (self.noise_sum > 0.0).then(|| self.noise_sum / self.computed as f64)
+    }
 }
 
 #[cfg(test)]
