@@ -211,11 +211,12 @@ fn a_recording_that_breaks_off_leaves_nothing_that_looks_complete() {
     let values: Array3<f32> = read_npy(&movie).expect("the movie");
     let mut bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
     bytes.truncate(8 * 70 * 80 * 4 + 100);
-    let mut child = mollifier(&["run", &model, "-", "--raw", "f32:70x80", "--with", "m=0", "--out", &out])
-        .stdin(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the binary runs");
+    let mut child =
+        mollifier(&["run", &model, "-", "--raw", "f32:70x80", "--with", "m=0", "--out", &out, "--format", "tiff"])
+            .stdin(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary runs");
     child.stdin.take().expect("piped").write_all(&bytes).expect("it reads");
     let output = child.wait_with_output().expect("it ends");
     assert_eq!(output.status.code(), Some(1), "{output:?}");

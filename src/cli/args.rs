@@ -22,7 +22,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Compute the maps of a recording or a live input
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     /// Write a model file from a spec
     Bake(BakeArgs),
     /// Print what a model file says of itself

@@ -73,7 +73,7 @@ fn describe(name: &str, hash: &str, c: &Contract) -> Result<String, std::fmt::Er
             bank.name,
             bank.family,
             sizes(&bank.radius),
-            serde_json::to_value(&bank.edge).ok().and_then(|e| e.as_str().map(str::to_owned)).unwrap_or_default(),
+            serde_json::to_value(bank.edge).ok().and_then(|e| e.as_str().map(str::to_owned)).unwrap_or_default(),
             bank.outputs.len(),
             bank.inputs.len()
         )?;

@@ -55,58 +55,49 @@ impl Lane {
 
 type Done = (Lane, Result<(), StreamError>);
 
-/// Lanes for the tiles of one map: one on the calling thread, or one for each worker.
+/// Lanes for the tiles of one map: one on the calling thread, and one for each worker beside it.
 pub(crate) struct Lanes {
+    own: Lane,
     idle: Vec<Lane>,
     workers: Vec<(SyncSender<Lane>, JoinHandle<()>)>,
     done: Receiver<Done>,
 }
 
 impl Lanes {
-    /// `count` lanes (at least 1) for one tile shape; more than one get a thread each.
+    /// `count` lanes (at least 1) for one tile shape; all but the first get a thread each.
     pub(crate) fn new(
         planner: &dyn Planner,
         tile: &[usize],
         count: usize,
         mut fixed: impl FnMut(&mut Lane),
     ) -> Result<Self, StreamError> {
-        let count = count.max(1);
         let (sender, done) = channel();
-        let mut lanes = Self { idle: Vec::with_capacity(count), workers: Vec::new(), done };
-        for worker in 0..count {
+        let mut own = Lane::new(planner, tile)?;
+        fixed(&mut own);
+        let mut lanes = Self { own, idle: Vec::with_capacity(count), workers: Vec::new(), done };
+        for worker in 0..count.saturating_sub(1) {
             let mut lane = Lane::new(planner, tile)?;
             lane.worker = worker;
             fixed(&mut lane);
             lanes.idle.push(lane);
-            if count > 1 {
-                lanes.workers.push(spawn(worker, sender.clone())?);
-            }
+            lanes.workers.push(spawn(worker, sender.clone())?);
         }
         Ok(lanes)
     }
 
     /// Banks that were left out because the tile is too small for them.
     pub(crate) fn left_out(&self) -> &[String] {
-        self.idle.first().map_or(&[], Lane::left_out)
+        self.own.left_out()
     }
 
-    /// Compute the tiles `0..count`: `fill` a lane's inputs, run it, `stitch` its outputs, each on the calling
-    /// thread and each tile once.
+    /// Compute the tiles `0..count`: `fill` a lane's inputs, run it, `stitch` its outputs; filling and stitching on
+    /// the calling thread, each tile once.
     pub(crate) fn run(
         &mut self,
         count: usize,
         mut fill: impl FnMut(usize, &mut Lane),
         mut stitch: impl FnMut(usize, &Lane),
     ) -> Result<(), StreamError> {
-        if self.workers.is_empty() {
-            let lane = self.idle.first_mut().expect("there is at least one lane");
-            for tile in 0..count {
-                fill(tile, lane);
-                lane.run()?;
-                stitch(tile, lane);
-            }
-            return Ok(());
-        }
         let mut failure = None;
         let (mut next, mut running) = (0, 0);
         while running > 0 || (next < count && failure.is_none()) {
@@ -120,15 +111,34 @@ impl Lanes {
                 running += 1;
                 continue;
             }
-            let (lane, result) = self.done.recv().map_err(|_| StreamError::WorkerPanicked)?;
-            running -= 1;
-            match result {
-                Ok(()) => stitch(lane.tile, &lane),
-                Err(e) => failure = failure.or(Some(e)),
+            if wanted {
+                fill(next, &mut self.own);
+                match self.own.run() {
+                    Ok(()) => stitch(next, &self.own),
+                    Err(e) => failure = failure.or(Some(e)),
+                }
+                next += 1;
             }
-            self.idle.push(lane);
+            // With tiles left to start, take what is done and go on; else wait for the rest.
+            while running > 0 {
+                let waits = next >= count || failure.is_some();
+                let Some((lane, result)) = self.take(waits)? else { break };
+                running -= 1;
+                match result {
+                    Ok(()) => stitch(lane.tile, &lane),
+                    Err(e) => failure = failure.or(Some(e)),
+                }
+                self.idle.push(lane);
+            }
         }
         failure.map_or(Ok(()), Err)
+    }
+
+    fn take(&self, wait: bool) -> Result<Option<Done>, StreamError> {
+        if wait {
+            return self.done.recv().map(Some).map_err(|_| StreamError::WorkerPanicked);
+        }
+        Ok(self.done.try_recv().ok())
     }
 }
 

@@ -115,12 +115,14 @@ impl TileGrid {
             let halo = contract.halo.get(a).copied().unwrap_or(0);
             (shape[a] + 2 * halo * (n - 1)).div_ceil(n)
         };
-        let limit = best.tile;
+        let (limit, whole) = (best.tile, shape[0] * shape[1]);
         for down in 1..=threads.min(MOST_PARTS) {
             for across in 1..=(threads.min(MOST_PARTS) / down).max(1) {
                 let max = [parts(down, 0).min(limit[0]), parts(across, 1).min(limit[1])];
                 let grid = Self::new(shape, contract, Some(max));
-                if time(&grid) < time(&best) {
+                let work = |grid: &Self| grid.tiles.len() * grid.tile[0] * grid.tile[1];
+                // A tenth of the time is not worth any work done twice; nor is any time worth twice the work.
+                if 10 * time(&grid) < 9 * time(&best) && work(&grid) < 2 * whole {
                     best = grid;
                 }
             }
