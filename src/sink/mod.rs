@@ -4,6 +4,7 @@
 //! it says how many maps are complete; [`OutputSet::commit`] renames everything at once. A run that dies leaves
 //! parts and a journal, so that nothing half-written looks complete and an older output stays as it was.
 
+mod csv;
 mod error;
 mod format;
 mod info;

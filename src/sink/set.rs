@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use super::csv::CsvWriter;
 use super::journal::Journal;
 use super::npy::NpyWriter;
 use super::part::{Block, Writer, part_of};
@@ -61,7 +62,8 @@ impl OutputSet {
             Ok(match format {
                 Format::Tiff => Box::new(TiffWriter::maps(dir, info)?),
                 Format::Npy => Box::new(NpyWriter::maps(dir, info)?),
-                Format::Csv | Format::Png => return Err(unsupported(&info.name, format, "maps", "tiff or npy")),
+                Format::Csv => Box::new(CsvWriter::maps(dir, info)?),
+                Format::Png => return Err(unsupported(&info.name, format, "maps", "tiff, npy or csv")),
             })
         })
         .map(|set| set.expecting(outputs.iter().map(|o| o.shape[0] * o.shape[1])))
@@ -77,7 +79,8 @@ impl OutputSet {
             let info = &outputs[i];
             Ok(match format {
                 Format::Npy => Box::new(NpyWriter::series(dir, info)?),
-                Format::Tiff | Format::Csv | Format::Png => {
+                Format::Csv => Box::new(CsvWriter::series(dir, info)?),
+                Format::Tiff | Format::Png => {
                     return Err(unsupported(&info.name, format, "a series", "npy, csv or png"));
                 }
             })
