@@ -8,6 +8,7 @@ use super::csv::CsvWriter;
 use super::journal::Journal;
 use super::npy::NpyWriter;
 use super::part::{Block, Writer, part_of};
+use super::png::{PictureWriter, PlotWriter};
 use super::tiff::TiffWriter;
 use super::{Format, MapInfo, SeriesInfo, SinkError};
 
@@ -63,7 +64,7 @@ impl OutputSet {
                 Format::Tiff => Box::new(TiffWriter::maps(dir, info)?),
                 Format::Npy => Box::new(NpyWriter::maps(dir, info)?),
                 Format::Csv => Box::new(CsvWriter::maps(dir, info)?),
-                Format::Png => return Err(unsupported(&info.name, format, "maps", "tiff, npy or csv")),
+                Format::Png => Box::new(PictureWriter::maps(dir, info)?),
             })
         })
         .map(|set| set.expecting(outputs.iter().map(|o| o.shape[0] * o.shape[1])))
@@ -80,7 +81,8 @@ impl OutputSet {
             Ok(match format {
                 Format::Npy => Box::new(NpyWriter::series(dir, info)?),
                 Format::Csv => Box::new(CsvWriter::series(dir, info)?),
-                Format::Tiff | Format::Png => {
+                Format::Png => Box::new(PlotWriter::series(dir, info)?),
+                Format::Tiff => {
                     return Err(unsupported(&info.name, format, "a series", "npy, csv or png"));
                 }
             })
