@@ -151,6 +151,78 @@ fn maps_as_text_have_a_row_for_each_pixel() -> Outcome {
     Ok(())
 }
 
+/// Width, height and pixels of a PNG file.
+fn picture(path: &Path) -> Result<(u32, u32, Vec<u8>), Box<dyn Error>> {
+    let decoder = png::Decoder::new(std::io::BufReader::new(fs::File::open(path)?));
+    let mut reader = decoder.read_info()?;
+    let mut pixels = vec![0; reader.output_buffer_size().ok_or("too large")?];
+    let info = reader.next_frame(&mut pixels)?;
+    Ok((info.width, info.height, pixels))
+}
+
+#[test]
+fn pictures_show_maps_of_every_kind() -> Outcome {
+    let dir = tempfile::tempdir()?;
+    let shape = [8, 10];
+    let ramp: Vec<f32> = (0..80).map(|i| i as f32).collect();
+    let mut hole = ramp.clone();
+    hole[0] = f32::NAN;
+    let kinds: [(&str, Vec<f32>); 6] = [
+        ("ramp", ramp.clone()),
+        ("hole", hole),
+        ("signed", ramp.iter().map(|v| v - 40.0).collect()),
+        ("flat", vec![3.0; 80]),
+        ("nothing", vec![f32::NAN; 80]),
+        ("wild", ramp.iter().map(|v| if *v == 5.0 { f32::INFINITY } else { v * 1e30 }).collect()),
+    ];
+    for (name, values) in &kinds {
+        let mut info = map_info(name, shape, Some(1));
+        info.log_scale = *name != "signed";
+        let mut set = OutputSet::create(dir.path(), &[info], &[Format::Png])?;
+        set.write(0, 0, 0.0, &[values])?;
+        set.commit(&json!({}))?;
+    }
+    // The map begins at (20, 70) and a value is 40 pixels wide.
+    let color = |name: &str, x: usize, y: usize| -> Result<[u8; 3], Box<dyn Error>> {
+        let (width, height, pixels) = picture(&dir.path().join(format!("{name}.png")))?;
+        assert!(width > 440 && height > 390, "{width} x {height}");
+        let at = 3 * ((70 + 40 * y + 20) * width as usize + 20 + 40 * x + 20);
+        Ok([pixels[at], pixels[at + 1], pixels[at + 2]])
+    };
+    assert_eq!(color("ramp", 0, 0)?, [68, 1, 84]);
+    assert_eq!(color("ramp", 9, 7)?, [253, 231, 37]);
+    assert_eq!(color("hole", 0, 0)?, [0xbb; 3]);
+    assert_eq!(color("nothing", 5, 5)?, [0xbb; 3]);
+    let [red, _, blue] = color("signed", 0, 0)?;
+    assert!(blue > red);
+    let [red, _, blue] = color("signed", 9, 7)?;
+    assert!(red > blue);
+    Ok(())
+}
+
+#[test]
+fn plots_take_series_of_every_kind() -> Outcome {
+    let dir = tempfile::tempdir()?;
+    let kinds: [Vec<f32>; 5] = [
+        vec![1.0],
+        vec![f32::NAN; 10],
+        vec![2.5; 10_000],
+        (0..10_000).map(|i| if i % 7 == 0 { f32::NAN } else { i as f32 }).collect(),
+        vec![f32::INFINITY, 1.0, f32::NEG_INFINITY, -3e38, 3e38],
+    ];
+    for values in &kinds {
+        let infos = [series_info("one", 1), series_info("many", 12)];
+        let mut set = OutputSet::create_series(dir.path(), &infos, &[Format::Png])?;
+        let many: Vec<f32> = values.iter().flat_map(|v| [*v; 12]).collect();
+        set.write_samples(0, &[values, &many])?;
+        set.commit(&json!({}))?;
+        let (_, height, pixels) = picture(&dir.path().join("one.png"))?;
+        assert!(height > 300 && pixels.iter().any(|v| *v < 128));
+        picture(&dir.path().join("many.png"))?;
+    }
+    Ok(())
+}
+
 #[test]
 fn without_a_commit_nothing_looks_complete() -> Outcome {
     let dir = tempfile::tempdir()?;
@@ -238,6 +310,15 @@ fn a_full_disk_names_the_file_and_what_is_complete() -> Outcome {
     assert!(matches!(error, SinkError::Full { complete: 0, .. }), "{error}");
     assert!(error.to_string().contains("full.npy.part: no space left"), "{error}");
     assert!(!dir.path().join("full.npy").exists());
+
+    // A picture is drawn at the commit: by then there are maps, and the other files must not get their names.
+    std::os::unix::fs::symlink("/dev/full", dir.path().join("lambda.png.part"))?;
+    let formats = [Format::Npy, Format::Png];
+    let set = write_maps(dir.path(), &[map_info("lambda", [3, 3], None)], &formats, 2)?;
+    let error = set.commit(&json!({})).expect_err("wrote to a full device");
+    assert!(matches!(error, SinkError::Full { complete: 2, .. }), "{error}");
+    assert!(error.to_string().ends_with("2 maps are complete in the .part files"), "{error}");
+    assert!(!dir.path().join("lambda.npy").exists() && !dir.path().join("run.json").exists());
     Ok(())
 }
 

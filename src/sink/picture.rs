@@ -6,7 +6,7 @@ use embedded_graphics::text::Alignment;
 
 use super::MapInfo;
 use super::canvas::{Canvas, FAINT, INK, MISSING, fitting, width_of};
-use super::scale::{Range, number, round_below};
+use super::scale::{Range, number, readable, round_below};
 use crate::units::{Step, pretty_unit};
 
 /// The longer side of a picture is at least and at most this many pixels.
@@ -198,7 +198,10 @@ fn color_bar(canvas: &mut Canvas, colors: &Colors, ticks: &[(f64, String)], x: i
 /// A bar of round length below the map; gives the width that it takes.
 fn scale_bar(canvas: &mut Canvas, info: &MapInfo, width: u32, left: i32, y: i32) -> i32 {
     let (pixel, unit) = match &info.spacing.x {
-        Some(Step { value, unit: Some(unit) }) => (*value, pretty_unit(unit)),
+        Some(Step { value, unit: Some(unit) }) => {
+            let (factor, unit) = readable(0.3 * value * info.shape[1] as f64, unit);
+            (value * factor, pretty_unit(unit))
+        }
         _ => (1.0, "px".to_owned()),
     };
     let whole = pixel * info.shape[1] as f64;

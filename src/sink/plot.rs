@@ -7,7 +7,7 @@ use embedded_graphics::text::Alignment;
 use super::SeriesInfo;
 use super::canvas::{Canvas, FAINT, GRID, INK, fitting, width_of};
 use super::picture::title;
-use super::scale::Range;
+use super::scale::{Range, readable};
 use crate::units::pretty_unit;
 
 /// Spans of samples that a series is gathered into; when they are used up, each takes twice as many.
@@ -65,8 +65,9 @@ pub(super) fn draw_series(info: &SeriesInfo, channels: &[Envelope]) -> Canvas {
     let ranges: Vec<Option<Range>> = shown.iter().map(|c| value_range(info, c)).collect();
     let ticks = |range: &Option<Range>| range.map(|r| r.ticks(panel as usize / 55)).unwrap_or_default();
     let labels = ranges.iter().flat_map(ticks).map(|t| width_of(&t.1, &FONT_9X15)).max().unwrap_or(0);
-    let (left, top) = (24 + labels + 10, 62);
-    let height = shown.len() as i32 * (panel + 16) - 16;
+    let (gap, top) = if channels.len() > 1 { (26, 84) } else { (0, 62) };
+    let left = 24 + labels + 10;
+    let height = shown.len() as i32 * (panel + gap) - gap;
     let mut canvas = Canvas::new((left + PLOT_WIDTH + 28) as u32, (top + height + 62) as u32);
 
     let heading = fitting(&title(&info.name, &info.quantity, info.unit.as_deref()), PLOT_WIDTH, &FONT_9X18_BOLD);
@@ -86,9 +87,14 @@ pub(super) fn draw_series(info: &SeriesInfo, channels: &[Envelope]) -> Canvas {
 
     let (step, unit) = info.step.as_ref().map_or((1.0, None), |s| (s.value, s.unit.as_deref()));
     let end = samples.saturating_sub(1).max(1) as f64 * step;
+    let (factor, unit) = unit.map_or((1.0, None), |u| {
+        let (factor, unit) = readable(end / 5.0, u);
+        (factor, Some(unit))
+    });
+    let end = end * factor;
     let time = Range { low: 0.0, high: end, below: false, above: false, log: false };
     for (i, (channel, range)) in shown.iter().zip(&ranges).enumerate() {
-        let y = top + i as i32 * (panel + 16);
+        let y = top + i as i32 * (panel + gap);
         for (value, text) in time.ticks(8) {
             let x = left + (time.position(value) * f64::from(PLOT_WIDTH - 1)).round() as i32;
             canvas.line((x, y), (x, y + panel - 1), GRID, 1);
@@ -114,8 +120,7 @@ pub(super) fn draw_series(info: &SeriesInfo, channels: &[Envelope]) -> Canvas {
         canvas.frame(left - 1, y - 1, PLOT_WIDTH as u32 + 2, panel as u32 + 2, INK);
         if channels.len() > 1 {
             let text = format!("channel {i}");
-            canvas.fill(left + 6, y + 5, width_of(&text, &FONT_9X15) as u32 + 6, 18, Rgb888::new(255, 255, 255));
-            canvas.text(&text, (left + 9, y + 13), Alignment::Left, &FONT_9X15, INK);
+            canvas.text(&text, (left, y - 11), Alignment::Left, &FONT_9X15, INK);
         }
     }
     let axis = match unit {
@@ -147,7 +152,7 @@ fn value_range(info: &SeriesInfo, channel: &Envelope) -> Option<Range> {
 fn curve(canvas: &mut Canvas, channel: &Envelope, range: &Range, samples: u64, (left, top): (i32, i32), panel: i32) {
     let last = samples.saturating_sub(1).max(1) as f64;
     let row = |value: f32| {
-        let position = range.position(f64::from(value)).clamp(-0.0, 1.0);
+        let position = range.position(f64::from(value)).clamp(0.0, 1.0);
         top + panel - 1 - (position * f64::from(panel - 1)).round() as i32
     };
     let mut before: Option<(i32, i32, i32)> = None;

@@ -1,5 +1,7 @@
 //! Ranges of values, round tick numbers and their texts.
 
+use crate::units::convert;
+
 /// The values that a colour bar or an axis spans.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Range {
@@ -93,7 +95,7 @@ fn tick_text(value: f64, step: f64, largest: f64) -> String {
             return "0".to_owned();
         }
         let digits = (value.abs().log10().floor() - step.log10().floor()).clamp(0.0, 6.0) as usize;
-        return format!("{value:.digits$e}");
+        return short_exponent(&format!("{value:.digits$e}"));
     }
     let decimals = (-step.log10().floor()).clamp(0.0, 9.0) as usize;
     format!("{value:.decimals$}")
@@ -106,12 +108,34 @@ pub(super) fn number(value: f64, resolution: f64) -> String {
     }
     let size = value.abs();
     if !(1e-3..1e5).contains(&size) {
-        let text = format!("{value:.2e}");
-        let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
-        return format!("{}e{exponent}", trimmed(digits));
+        return short_exponent(&format!("{value:.2e}"));
     }
     let decimals = (-resolution.abs().log10().floor()).clamp(0.0, 9.0) as usize;
     trimmed(&format!("{value:.decimals$}")).to_owned()
+}
+
+/// `1.0e-4` as `1e-4`.
+fn short_exponent(text: &str) -> String {
+    let (digits, exponent) = text.split_once('e').unwrap_or((text, "0"));
+    format!("{}e{exponent}", trimmed(digits))
+}
+
+/// The unit in which `value`, in the canonical unit `unit`, is a number below 1000, and the factor to it; the
+/// unit itself where there is no such unit.
+pub(super) fn readable(value: f64, unit: &str) -> (f64, &str) {
+    let ladders = [&["pm", "nm", "um", "mm"][..], &["ns", "us", "ms", "s"]];
+    let from = ladders.iter().find_map(|l| Some((l, l.iter().position(|u| *u == unit)?)));
+    let Some((ladder, at)) = from else { return (1.0, unit) };
+    let mut factor = 1.0;
+    let mut name = unit;
+    for larger in &ladder[at + 1..] {
+        if value * factor < 1000.0 {
+            break;
+        }
+        factor = convert(1.0, unit, larger).unwrap_or(factor);
+        name = larger;
+    }
+    (factor, name)
 }
 
 fn trimmed(text: &str) -> &str {
@@ -132,11 +156,21 @@ mod tests {
         assert_eq!(texts(0.13, 1.04, false), ["0.2", "0.4", "0.6", "0.8", "1.0"]);
         assert_eq!(texts(-3.0, 3.0, false), ["-2", "0", "2"]);
         assert_eq!(texts(0.0, 4.2e-6, false), ["0", "1e-6", "2e-6", "3e-6", "4e-6"]);
+        assert_eq!(texts(-1.2e-4, 1.2e-4, false), ["-1e-4", "-5e-5", "0", "5e-5", "1e-4"]);
         assert_eq!(texts(0.5, 20.0, true), ["0.5", "1", "2", "5", "10", "20"]);
         assert_eq!(
             texts(1e-4, 10.0, true),
             ["1e-4", "1e-3", "0.01", "0.1", "1", "10"].map(|t| t.replace("1e-3", "0.001"))
         );
+    }
+
+    #[test]
+    fn large_numbers_get_a_larger_unit() {
+        assert_eq!(readable(5000.0, "nm"), (1e-3, "um"));
+        assert_eq!(readable(5e6, "nm"), (1e-6, "mm"));
+        assert_eq!(readable(999.0, "ms"), (1.0, "ms"));
+        assert_eq!(readable(5000.0, "s"), (1.0, "s"));
+        assert_eq!(readable(5000.0, "h"), (1.0, "h"));
     }
 
     #[test]
