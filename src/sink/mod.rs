@@ -4,6 +4,8 @@
 //! it says how many maps are complete; [`OutputSet::commit`] renames everything at once. A run that dies leaves
 //! parts and a journal, so that nothing half-written looks complete and an older output stays as it was.
 
+mod canvas;
+mod csv;
 mod error;
 mod format;
 mod info;
@@ -11,6 +13,10 @@ mod journal;
 mod npy;
 mod ome;
 mod part;
+mod picture;
+mod plot;
+mod png;
+mod scale;
 mod set;
 mod tiff;
 

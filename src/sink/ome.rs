@@ -14,6 +14,9 @@ pub(super) fn ome_xml(info: &MapInfo, maps: u64) -> String {
     }
     let mut notes = String::new();
     for (key, value) in [("output", info.name.as_str()), ("quantity", &info.quantity), ("unit", unit)] {
+        if value.is_empty() {
+            continue;
+        }
         notes += &format!(r#"<M K="{key}">{}</M>"#, escape(value));
     }
     let schema = "http://www.openmicroscopy.org/Schemas/OME/2016-06";

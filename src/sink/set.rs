@@ -4,9 +4,11 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use super::csv::CsvWriter;
 use super::journal::Journal;
 use super::npy::NpyWriter;
 use super::part::{Block, Writer, part_of};
+use super::png::{PictureWriter, PlotWriter};
 use super::tiff::TiffWriter;
 use super::{Format, MapInfo, SeriesInfo, SinkError};
 
@@ -61,7 +63,8 @@ impl OutputSet {
             Ok(match format {
                 Format::Tiff => Box::new(TiffWriter::maps(dir, info)?),
                 Format::Npy => Box::new(NpyWriter::maps(dir, info)?),
-                Format::Csv | Format::Png => return Err(unsupported(&info.name, format, "maps", "tiff or npy")),
+                Format::Csv => Box::new(CsvWriter::maps(dir, info)?),
+                Format::Png => Box::new(PictureWriter::maps(dir, info)?),
             })
         })
         .map(|set| set.expecting(outputs.iter().map(|o| o.shape[0] * o.shape[1])))
@@ -77,7 +80,9 @@ impl OutputSet {
             let info = &outputs[i];
             Ok(match format {
                 Format::Npy => Box::new(NpyWriter::series(dir, info)?),
-                Format::Tiff | Format::Csv | Format::Png => {
+                Format::Csv => Box::new(CsvWriter::series(dir, info)?),
+                Format::Png => Box::new(PlotWriter::series(dir, info)?),
+                Format::Tiff => {
                     return Err(unsupported(&info.name, format, "a series", "npy, csv or png"));
                 }
             })
