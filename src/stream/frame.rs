@@ -70,8 +70,15 @@ impl Pixels {
     }
 }
 
-/// One measured image, axes (y, x).
-#[derive(Clone, Debug, PartialEq)]
+impl Default for Pixels {
+    /// No pixels, nothing allocated.
+    fn default() -> Self {
+        Self::U8(Vec::new())
+    }
+}
+
+/// One measured image, axes (y, x). The default is an empty frame whose buffer a source fills.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Frame {
     /// Position in the recording, counting lost frames: a gap in the indices is a loss.
     pub index: u64,

@@ -1,0 +1,250 @@
+//! The arguments of every subcommand. Names are fixed: other programs call them.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use mollifier::model::Aspect;
+use mollifier::source::RawFormat;
+use mollifier::stream::{OnFull, Saturation};
+use mollifier::units::{Spacing, Step};
+
+/// Maps of hidden physical parameters from measured fields, frame by frame.
+#[derive(Debug, Parser)]
+#[command(name = "mollifier", version, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    /// With an error, say what it came from
+    #[arg(long, global = true)]
+    pub(crate) verbose: bool,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Compute the maps of a recording or a live input
+    Run(Box<RunArgs>),
+    /// Write a model file from a spec
+    Bake(BakeArgs),
+    /// Print what a model file says of itself
+    Inspect(InspectArgs),
+    /// Hold a model's outputs on this machine against the double precision reference
+    Verify(VerifyArgs),
+    /// Measure how fast a model is computed here, on simulated input
+    Bench(BenchArgs),
+    /// Print a mollifier kernel: its taps and moments
+    Kernel(KernelArgs),
+    /// Print what this machine offers
+    Doctor,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// Model file (.onnx with a contract, as `mollifier bake` writes it)
+    pub(crate) model: PathBuf,
+    /// Recording: a file, a folder of frames, or - for standard input
+    pub(crate) input: PathBuf,
+    /// A further input of the model: a number, or a file whose first frame has the recording's size
+    #[arg(long, value_name = "NAME=PATH|NUMBER", value_parser = named)]
+    pub(crate) with: Vec<(String, String)>,
+    /// Distance between samples along each axis, with units or, for the unitless measure, without
+    #[arg(long, value_name = "t=2s,y=0.1um,x=0.1um", value_parser = spacing)]
+    pub(crate) spacing: Option<Spacing>,
+    /// Standard deviation of the white noise, in the recording's values [default: estimated]
+    #[arg(long, value_name = "STD", allow_negative_numbers = true, value_parser = not_negative)]
+    pub(crate) noise: Option<f64>,
+    /// Folder to write into; without it only a summary is printed
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// File format, several times for several [default: tiff for images, csv for series, each with png]
+    #[arg(long, value_enum)]
+    pub(crate) format: Vec<FormatArg>,
+    /// What computes the model
+    #[arg(long, value_enum, default_value = "auto")]
+    pub(crate) backend: BackendArg,
+    /// Threads that compute [default: one for each core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) threads: Option<u16>,
+    /// When frames come faster than they are computed
+    #[arg(long, value_enum, default_value = "block")]
+    pub(crate) on_full: OnFullArg,
+    /// Replay a recording at this many frames (samples) a second
+    #[arg(long, value_name = "HZ", allow_negative_numbers = true, value_parser = above_zero)]
+    pub(crate) rate: Option<f64>,
+    /// Frames on standard input: element type and rows x columns
+    #[arg(long, value_name = "u16:HxW")]
+    pub(crate) raw: Option<RawFormat>,
+    /// Column of a table that holds the series
+    #[arg(long, value_name = "NAME")]
+    pub(crate) column: Option<String>,
+    /// Pixel size of the map that localisations are rendered to
+    #[arg(long, value_name = "50nm", value_parser = step)]
+    pub(crate) pixel_size: Option<Step>,
+    /// Standard deviation of the spot that a localisation is rendered as
+    #[arg(long, value_name = "30nm", value_parser = step)]
+    pub(crate) blur: Option<Step>,
+    /// Smallest saturated value, or `off` [default: the largest value of an integer type]
+    #[arg(long, value_name = "LEVEL|off", allow_negative_numbers = true, value_parser = saturation)]
+    pub(crate) saturation: Option<Saturation>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FormatArg {
+    Tiff,
+    Npy,
+    Csv,
+    Png,
+    Zarr,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BackendArg {
+    Auto,
+    Tract,
+    Ort,
+    OrtCuda,
+    OrtTensorrt,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OnFullArg {
+    /// Wait: nothing is lost, the input is read later
+    Block,
+    /// Stop with an error rather than lose a frame
+    Fail,
+    /// Give up the oldest frame, so that the newest is computed
+    DropOldest,
+}
+
+impl From<OnFullArg> for OnFull {
+    fn from(arg: OnFullArg) -> Self {
+        match arg {
+            OnFullArg::Block => Self::Block,
+            OnFullArg::Fail => Self::Fail,
+            OnFullArg::DropOldest => Self::DropOldest,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BakeArgs {
+    /// Spec (.toml)
+    pub(crate) spec: PathBuf,
+    /// Learned trunk to put behind the front end
+    #[arg(long, value_name = "FILE")]
+    pub(crate) trunk: Option<PathBuf>,
+    /// Write the front end alone
+    #[arg(long)]
+    pub(crate) front_end: bool,
+    /// Lay the radii out for pixels of this shape
+    #[arg(long, value_name = "y=1,x=2")]
+    pub(crate) aspect: Option<Aspect>,
+    /// Model file to write
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InspectArgs {
+    /// Model file
+    pub(crate) model: PathBuf,
+    /// Print the contract as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    /// Model file
+    pub(crate) model: PathBuf,
+    /// Backend, several times for several [default: every one present]
+    #[arg(long, value_enum)]
+    pub(crate) backend: Vec<BackendArg>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchArgs {
+    /// Model file
+    pub(crate) model: PathBuf,
+    /// Rows x columns of the frames, or samples of a series [default: 512x512, 16384]
+    #[arg(long, value_name = "512x512", value_parser = size)]
+    pub(crate) size: Option<Size>,
+    /// Backend, several times for several [default: every one present]
+    #[arg(long, value_enum)]
+    pub(crate) backend: Vec<BackendArg>,
+    /// Threads that compute
+    #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) threads: u16,
+    /// Print JSON: an array of rows
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `512x640` or `4096`.
+#[derive(Clone, Debug)]
+pub(crate) struct Size(pub(crate) Vec<usize>);
+
+fn size(text: &str) -> Result<Size, String> {
+    let parts: Result<Vec<usize>, _> = text.split('x').map(str::parse).collect();
+    match parts {
+        Ok(v) if (1..=2).contains(&v.len()) && v.iter().all(|n| *n > 0) => Ok(Size(v)),
+        _ => Err("expected ROWSxCOLUMNS, or a number of samples".into()),
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct KernelArgs {
+    /// Family: polyN ((1-r^2)^N), bump or gauss
+    #[arg(long, value_name = "poly4")]
+    pub(crate) family: String,
+    /// Radius in samples
+    #[arg(long)]
+    pub(crate) radius: usize,
+    /// Order of the derivative, 0 to 4
+    #[arg(long)]
+    pub(crate) order: usize,
+    /// Highest moment that is met exactly [default: the order plus 1]
+    #[arg(long)]
+    pub(crate) correction: Option<usize>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+fn named(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() && !value.is_empty() => Ok((name.into(), value.into())),
+        _ => Err("expected NAME=PATH or NAME=NUMBER".into()),
+    }
+}
+
+fn spacing(text: &str) -> Result<Spacing, String> {
+    text.parse().map_err(|e: mollifier::units::UnitError| e.to_string())
+}
+
+fn step(text: &str) -> Result<Step, String> {
+    text.parse().map_err(|e: mollifier::units::UnitError| e.to_string())
+}
+
+fn not_negative(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(v) if (0.0..f64::INFINITY).contains(&v) => Ok(v),
+        _ => Err("expected a number of at least 0".into()),
+    }
+}
+
+fn above_zero(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(v) if v > 0.0 && v < f64::INFINITY => Ok(v),
+        _ => Err("expected a number above 0".into()),
+    }
+}
+
+fn saturation(text: &str) -> Result<Saturation, String> {
+    if text == "off" {
+        return Ok(Saturation::Off);
+    }
+    match text.parse::<f64>() {
+        Ok(v) if v.is_finite() => Ok(Saturation::Level(v)),
+        _ => Err("expected a number or `off`".into()),
+    }
+}

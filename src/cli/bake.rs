@@ -1,0 +1,38 @@
+//! `mollifier bake`: from a spec to a model file.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use mollifier::model::{BakeOptions, Model, bake as write_model};
+
+use super::args::BakeArgs;
+use super::failure::misuse;
+use super::say;
+
+pub(crate) fn bake(args: &BakeArgs) -> Result<()> {
+    if let Some(trunk) = &args.trunk {
+        return Err(misuse(format!("--trunk {}: learned trunks are not built into this version", trunk.display())));
+    }
+    let path = args.spec.display().to_string();
+    let text = std::fs::read_to_string(&args.spec).with_context(|| format!("{path}: could not be read"))?;
+    let options = BakeOptions { aspect: args.aspect, front_end: args.front_end };
+    let bytes = write_model(&path, &text, options)?;
+    // What cannot be read back is not written.
+    let output = args.output.display().to_string();
+    let model = Model::from_bytes(&output, &bytes)?;
+    write_whole(&args.output, &bytes)?;
+    say(&format!("{output}: {}, {} bytes, sha256 {}", model.contract.physics.name, bytes.len(), model.hash));
+    Ok(())
+}
+
+/// Write a file so that it is there complete or not at all.
+pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    let mut part = path.as_os_str().to_owned();
+    part.push(".part");
+    let part = Path::new(&part);
+    std::fs::write(part, bytes)
+        .and_then(|()| std::fs::rename(part, path))
+        .inspect_err(|_| drop(std::fs::remove_file(part)))
+        .with_context(|| format!("{}: could not be written", path.display()))
+        .map_err(|e| anyhow::anyhow!("{e}: {}", e.root_cause()))
+}

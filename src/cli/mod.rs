@@ -1,0 +1,77 @@
+//! The command line: one file for each subcommand, and what they share.
+
+mod args;
+mod backends;
+mod bake;
+mod bench;
+mod doctor;
+mod failure;
+mod givens;
+mod inspect;
+mod interrupt;
+mod kernel;
+mod output;
+mod progress;
+mod record;
+mod run;
+mod spacing;
+mod summary;
+mod verify;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+
+use args::{Cli, Command};
+
+/// Parse the arguments, run the subcommand, and turn what went wrong into one line and an exit code:
+/// 0 done, 1 failed, 2 misused.
+pub(crate) fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(e) if matches!(e.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
+            say(&e.render().to_string());
+            return ExitCode::SUCCESS;
+        }
+        Err(e) if e.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            eprintln!("{}", e.render());
+            return ExitCode::from(2);
+        }
+        Err(e) => {
+            eprintln!("mollifier: {}", usage(&e));
+            return ExitCode::from(2);
+        }
+    };
+    let verbose = cli.verbose;
+    let result = match cli.command {
+        Command::Run(args) => run::run(&args),
+        Command::Bake(args) => bake::bake(&args),
+        Command::Inspect(args) => inspect::inspect(&args),
+        Command::Verify(args) => verify::verify(&args),
+        Command::Bench(args) => bench::bench(&args),
+        Command::Kernel(args) => kernel::kernel(&args),
+        Command::Doctor => doctor::doctor(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => failure::report(&e, verbose),
+    }
+}
+
+/// Print on standard output; a reader that went away (`| head`) is no error.
+pub(crate) fn say(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let end = if text.ends_with('\n') { "" } else { "\n" };
+    let _ = write!(out, "{text}{end}").and_then(|()| out.flush());
+}
+
+/// What clap has to say, as one line.
+fn usage(error: &clap::Error) -> String {
+    let text = error.render().to_string();
+    let lines = text.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with("tip: to pass"));
+    let before = lines.take_while(|l| !l.starts_with("Usage:") && !l.starts_with("For more information"));
+    let line = before.collect::<Vec<_>>().join(" ").replace(" tip: ", "; ");
+    format!("{}; see --help", line.strip_prefix("error: ").unwrap_or(&line))
+}

@@ -1,0 +1,110 @@
+//! `run.json`: what was computed from what, for programs and for next year.
+
+use mollifier::model::{Contract, Model};
+use mollifier::stream::{Lost, Percentiles, Report, machine, peak_memory_bytes};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::spacing::RunSpacing;
+
+/// How many lost indices are listed one by one.
+const LISTED: u64 = 10_000;
+
+/// The frame that a map belongs to, and its time in the unit of the spacing along t.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct MapEntry {
+    pub(crate) frame: u64,
+    pub(crate) time: f64,
+}
+
+/// What `run.json` is made of.
+pub(crate) struct Record<'a> {
+    pub(crate) model: &'a Model,
+    pub(crate) backend: &'a str,
+    pub(crate) threads: usize,
+    pub(crate) input: &'a str,
+    pub(crate) with: &'a [(String, String)],
+    pub(crate) noise: Option<f64>,
+    pub(crate) spacing: &'a RunSpacing,
+    pub(crate) report: &'a Report,
+    /// One entry a map; empty for series.
+    pub(crate) maps: &'a [MapEntry],
+    pub(crate) files: &'a [String],
+    pub(crate) warnings: &'a [String],
+    pub(crate) seconds: f64,
+}
+
+impl Record<'_> {
+    /// The record as JSON.
+    pub(crate) fn json(&self) -> Value {
+        let Self { model, spacing, report, .. } = self;
+        let contract: &Contract = &model.contract;
+        let steps: serde_json::Map<String, Value> = ["t", "y", "x"]
+            .into_iter()
+            .filter_map(|a| Some((a.to_owned(), spacing.spacing.get(a)?)))
+            .map(|(a, s)| (a, json!({ "value": s.value, "unit": s.unit })))
+            .collect();
+        let outputs: serde_json::Map<String, Value> = contract
+            .outputs
+            .iter()
+            .map(|o| {
+                let unit = spacing.unit(contract, &o.unit);
+                (o.name.clone(), json!({ "quantity": o.quantity, "unit": unit }))
+            })
+            .collect();
+        json!({
+            "mollifier": env!("CARGO_PKG_VERSION"),
+            "status": if report.interrupted { "interrupted" } else { "complete" },
+            "model": {
+                "name": model.name,
+                "sha256": model.hash,
+                "physics": contract.physics.name,
+                "equation": contract.physics.equation,
+                "window": contract.window,
+                "delay": contract.delay,
+            },
+            "backend": self.backend,
+            "threads": self.threads,
+            "machine": machine(),
+            "input": self.input,
+            "with": self.with.iter().map(|(n, v)| (n.clone(), json!(v))).collect::<serde_json::Map<_, _>>(),
+            "noise": { "given": self.noise, "estimated": report.noise() },
+            "spacing": steps,
+            "outputs": outputs,
+            "files": self.files,
+            "frames": {
+                "read": report.read,
+                "computed": report.computed,
+                "lost": lost_indices(&report.lost),
+                "lost_count": report.lost.count,
+                "dropped_by_queue": report.dropped_by_queue,
+                "left_in_queue": report.left_in_queue,
+                "windows_passed_over": report.windows_passed_over,
+                "with_invalid_values": report.invalid_frames,
+            },
+            "invalid_values": report.invalid_values,
+            "maps": self.maps,
+            "tile": report.tile,
+            "tiles": report.tiles,
+            "banks_left_out": report.banks_left_out,
+            "queue": { "capacity": report.queue_capacity, "most": report.most_queued },
+            "latency_ms": percentiles(&report.latency),
+            "compute_ms": percentiles(&report.compute),
+            "seconds": self.seconds,
+            "peak_memory_bytes": peak_memory_bytes(),
+            "warnings": self.warnings,
+        })
+    }
+}
+
+fn percentiles(p: &Percentiles) -> Value {
+    json!({
+        "p50": p.at(0.5), "p90": p.at(0.9), "p95": p.at(0.95), "p99": p.at(0.99),
+        "max": (p.count() > 0).then(|| p.max_ms()), "count": p.count(),
+    })
+}
+
+/// The first 10,000 indices that were lost, one by one.
+fn lost_indices(lost: &Lost) -> Vec<u64> {
+    lost.ranges.iter().flat_map(|(a, b)| *a..*b).take(LISTED as usize).collect()
+}

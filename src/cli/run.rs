@@ -1,0 +1,330 @@
+//! `mollifier run`: a recording goes in, maps of the hidden parameter come out.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+use anyhow::Result;
+use mollifier::backend::Backend;
+use mollifier::model::{Kind, Model};
+use mollifier::source::{FrameSource, Input, OpenOptions, Read, SampleSource, open};
+use mollifier::stream::{
+    Engine, FieldOptions, Frame, Givens, Map, MapSink, Paced, Report, SampleBlock, SampleSink, SeriesOptions,
+    StreamError, run_fields, run_series,
+};
+use ndarray::Array2;
+
+use super::args::RunArgs;
+use super::backends::backend;
+use super::failure::misuse;
+use super::givens::gather;
+use super::interrupt::stop_flag;
+use super::output::Outputs;
+use super::progress::ProgressLine;
+use super::record::{MapEntry, Record};
+use super::say;
+use super::spacing::RunSpacing;
+use super::summary::{Summary, lost, stream_lines};
+
+pub(crate) fn run(args: &RunArgs) -> Result<()> {
+    let model = Model::load(&args.model)?;
+    let backend = backend(args.backend)?;
+    let stop = stop_flag()?;
+    let kind = model.contract.kind;
+    let options = open_options(args, kind);
+    let input = args.input.display().to_string();
+    match open(&input, &options)? {
+        Input::Frames(_) if kind == Kind::Series => {
+            Err(misuse(format!("{input}: got images, expected a series as {} takes", model.name)))
+        }
+        Input::Series(_) if kind != Kind::Series => {
+            Err(misuse(format!("{input}: got a series, expected images as {} takes", model.name)))
+        }
+        Input::Frames(source) => images(args, &model, backend.as_ref(), source, stop),
+        Input::Series(source) => samples(args, &model, backend.as_ref(), source, stop),
+    }
+}
+
+fn open_options(args: &RunArgs, kind: Kind) -> OpenOptions {
+    let mut options = OpenOptions::new(kind);
+    options.column.clone_from(&args.column);
+    options.raw.clone_from(&args.raw);
+    if let Some(size) = &args.pixel_size {
+        options.pixel_size = size.clone();
+    }
+    if let Some(blur) = &args.blur {
+        options.blur = (blur.value > 0.0).then(|| blur.clone());
+    }
+    options
+}
+
+/// What both kinds of run have in hand.
+struct Setting<'a> {
+    args: &'a RunArgs,
+    model: &'a Model,
+    backend: &'a dyn Backend,
+    input: String,
+    spacing: RunSpacing,
+    givens: Givens,
+    warnings: Vec<String>,
+}
+
+impl<'a> Setting<'a> {
+    fn new(
+        args: &'a RunArgs,
+        model: &'a Model,
+        backend: &'a dyn Backend,
+        input: &str,
+        stated: &mollifier::units::Spacing,
+        said: &[String],
+        shape: Option<[usize; 2]>,
+    ) -> Result<Self> {
+        let mut warnings = said.to_vec();
+        let contract = &model.contract;
+        let user = args.spacing.as_ref();
+        let spacing = RunSpacing::decide(contract, shape.is_none(), user, stated, input, &mut warnings)?;
+        spacing.check_aspect(contract, &model.name, input)?;
+        let givens = gather(contract, &model.name, &args.with, args.noise, &spacing, shape, first_frame)?;
+        for warning in &warnings {
+            eprintln!("mollifier: warning: {warning}");
+        }
+        Ok(Self { args, model, backend, input: input.to_owned(), spacing, givens, warnings })
+    }
+
+    /// Warnings that only the end of a run tells.
+    fn late_warnings(&self, report: &Report, series: bool) -> Vec<String> {
+        let mut late = Vec::new();
+        if !report.banks_left_out.is_empty() {
+            late.push(format!(
+                "{} is too small for the kernels {}: computed without them",
+                self.input,
+                report.banks_left_out.join(", ")
+            ));
+        }
+        if report.lost.count > 0 {
+            late.push(format!("lost {}", lost(report, series)));
+        }
+        if report.windows_passed_over > 0 {
+            late.push(format!(
+                "{} maps left out: too many frames are missing between those they need",
+                report.windows_passed_over
+            ));
+        }
+        late
+    }
+
+    /// Commit what was written, with its record, and tell the user about it.
+    fn finish(
+        &self,
+        outputs: Option<Outputs>,
+        summary: &Summary,
+        report: &Report,
+        maps: &[MapEntry],
+        what: &str,
+        seconds: f64,
+    ) -> Result<()> {
+        let contract = &self.model.contract;
+        let series = contract.kind == Kind::Series;
+        let mut warnings = self.warnings.clone();
+        for warning in self.late_warnings(report, series) {
+            eprintln!("mollifier: warning: {warning}");
+            warnings.push(warning);
+        }
+        let threads = if series { 1 } else { threads(self.args) };
+        let mut written = None;
+        if let Some(outputs) = outputs.filter(|_| report.computed > 0) {
+            let record = |files: &[String]| {
+                Record {
+                    model: self.model,
+                    backend: self.backend.name(),
+                    threads,
+                    input: &self.input,
+                    with: &self.args.with,
+                    noise: self.args.noise,
+                    spacing: &self.spacing,
+                    report,
+                    maps,
+                    files,
+                    warnings: &warnings,
+                    seconds,
+                }
+                .json()
+            };
+            written = Some(outputs.commit(record)?);
+        }
+
+        let ended = if report.interrupted { ", interrupted" } else { "" };
+        let mut lines = vec![format!("{} on {}: {what}{ended}", self.model.name, self.input)];
+        lines.extend(summary.lines(contract, |k| self.spacing.unit(contract, &contract.outputs[k].unit)));
+        lines.extend(stream_lines(report, seconds, series));
+        lines.push(match written {
+            Some(files) => format!("{:10} {}", "written", files),
+            None if self.args.out.is_some() => format!("{:10} nothing", "written"),
+            None => format!("{:10} nothing: --out DIR writes files", "written"),
+        });
+        say(&lines.join("\n  "));
+        Ok(())
+    }
+}
+
+fn threads(args: &RunArgs) -> usize {
+    match args.threads {
+        Some(n) => usize::from(n),
+        None => std::thread::available_parallelism().map_or(1, usize::from),
+    }
+}
+
+/// The first frame of any file that images are read from: a known field.
+fn first_frame(path: &Path) -> Result<Array2<f32>> {
+    let name = path.display().to_string();
+    let Input::Frames(mut source) = open(&name, &OpenOptions::new(Kind::Fields))? else {
+        return Err(misuse(format!("{name}: got a series, expected an image")));
+    };
+    let mut frame = Frame::default();
+    if source.read(&mut frame)? == Read::End {
+        return Err(misuse(format!("{name}: got no frame, expected one")));
+    }
+    let pixels = &frame.pixels;
+    Ok(Array2::from_shape_fn(frame.shape, |(y, x)| pixels.get(y * frame.shape[1] + x) as f32))
+}
+
+fn images(
+    args: &RunArgs,
+    model: &Model,
+    backend: &dyn Backend,
+    source: Box<dyn FrameSource>,
+    stop: Arc<AtomicBool>,
+) -> Result<()> {
+    let info = source.info().clone();
+    let contract = &model.contract;
+    let set = Setting::new(args, model, backend, &info.name, &info.spacing, &info.warnings, Some(info.shape))?;
+    if let Some(count) = info.count.filter(|n| *n < contract.window as u64) {
+        let window = contract.window;
+        return Err(misuse(format!("{}: got {count} frames, expected at least {window} for a map", info.name)));
+    }
+    let options = FieldOptions {
+        givens: set.givens.clone(),
+        own_clock: args.spacing.as_ref().is_none_or(|s| s.t.is_none()),
+        threads: threads(args),
+        on_full: args.on_full.into(),
+        saturation: args.saturation.unwrap_or_default(),
+        stop: Arc::clone(&stop),
+        ..FieldOptions::default()
+    };
+    let source: Box<dyn FrameSource> = match args.rate {
+        Some(rate) => Box::new(Paced::new(source, rate, stop)),
+        None => source,
+    };
+    let total = info.count.map(|n| n + 1 - contract.window as u64);
+    let mut sink = Writer {
+        outputs: Outputs::for_maps(args, model, &set.spacing, info.shape, total)?,
+        summary: Summary::new(contract),
+        line: ProgressLine::new(total, "maps"),
+        maps: Vec::new(),
+    };
+    let start = Instant::now();
+    let result = run_fields(&Engine { model, backend }, source, &options, &mut sink);
+    sink.line.clear();
+    let report = result.map_err(|e| sink.explain(e, "maps"))?;
+    if report.computed == 0 && !report.interrupted {
+        return Err(misuse(format!(
+            "{}: got {} frames, expected at least {} one after another for a map",
+            info.name, report.read, contract.window
+        )));
+    }
+    let [rows, columns] = info.shape;
+    let plural = if report.computed == 1 { "" } else { "s" };
+    let what = format!("{} map{plural} of {rows} x {columns} pixels from {} frames", report.computed, report.read);
+    set.finish(sink.outputs, &sink.summary, &report, &sink.maps, &what, start.elapsed().as_secs_f64())
+}
+
+fn samples(
+    args: &RunArgs,
+    model: &Model,
+    backend: &dyn Backend,
+    source: Box<dyn SampleSource>,
+    stop: Arc<AtomicBool>,
+) -> Result<()> {
+    let info = source.info().clone();
+    let contract = &model.contract;
+    let set = Setting::new(args, model, backend, &info.name, &info.spacing, &info.warnings, None)?;
+    let options = SeriesOptions {
+        givens: set.givens.clone(),
+        on_full: args.on_full.into(),
+        stop: Arc::clone(&stop),
+        ..SeriesOptions::default()
+    };
+    let source: Box<dyn SampleSource> = match args.rate {
+        Some(rate) => Box::new(Paced::new(source, rate, stop)),
+        None => source,
+    };
+    let mut sink = Writer {
+        outputs: Outputs::for_samples(args, model, &set.spacing, &info.channels)?,
+        summary: Summary::new(contract),
+        line: ProgressLine::new(info.count, "samples"),
+        maps: Vec::new(),
+    };
+    let start = Instant::now();
+    let result = run_series(&Engine { model, backend }, source, &options, &mut sink);
+    sink.line.clear();
+    let report = result.map_err(|e| sink.explain(e, "samples"))?;
+    if report.computed == 0 && !report.interrupted {
+        return Err(misuse(format!("{}: got no sample, expected some", info.name)));
+    }
+    let channels = match info.channels.len() {
+        0 | 1 => String::new(),
+        n => format!(" of {n} channels"),
+    };
+    let what = format!("{} samples{channels}", report.computed);
+    set.finish(sink.outputs, &sink.summary, &report, &sink.maps, &what, start.elapsed().as_secs_f64())
+}
+
+/// Takes what a stream gives: writes it, looks at it, shows it.
+struct Writer {
+    outputs: Option<Outputs>,
+    summary: Summary,
+    line: ProgressLine,
+    maps: Vec<MapEntry>,
+}
+
+impl Writer {
+    /// Add to an error what can still be had of the run.
+    fn explain(&self, error: StreamError, noun: &str) -> anyhow::Error {
+        match self.outputs.as_ref().map(|o| o.left_behind(noun)) {
+            Some(left) if !left.is_empty() && !matches!(error, StreamError::Sink(_)) => {
+                let message = format!("{error}{left}");
+                anyhow::Error::new(error).context(message)
+            }
+            _ => error.into(),
+        }
+    }
+
+    fn look_at(&mut self, outputs: &[Array2<f32>]) {
+        let slices: Vec<&[f32]> = outputs.iter().filter_map(|a| a.as_slice()).collect();
+        self.summary.look_at(&slices);
+    }
+}
+
+impl MapSink for Writer {
+    fn map(&mut self, map: &Map<'_>) -> Result<(), mollifier::stream::BoxError> {
+        if let Some(outputs) = &mut self.outputs {
+            outputs.map(map)?;
+        }
+        self.maps.push(MapEntry { frame: map.frame, time: map.time });
+        self.look_at(map.outputs);
+        self.line.show(&map.progress);
+        Ok(())
+    }
+}
+
+impl SampleSink for Writer {
+    fn block(&mut self, block: &SampleBlock<'_>) -> Result<(), mollifier::stream::BoxError> {
+        if let Some(outputs) = &mut self.outputs {
+            outputs.block(block)?;
+        }
+        self.look_at(block.outputs);
+        self.line.show(&block.progress);
+        Ok(())
+    }
+}

@@ -1,0 +1,116 @@
+//! Why an output could not be written.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::Format;
+
+/// Why an output could not be written: what, where, got, expected.
+#[derive(Debug, thiserror::Error)]
+pub enum SinkError {
+    /// A format that this version does not write.
+    #[error("output format: got `{got}`, expected one of tiff, npy, csv, png (this version writes no others)")]
+    UnknownFormat {
+        /// The name as given.
+        got: String,
+    },
+    /// A format that does not hold such an output.
+    #[error("output {name}: got the format {format} for {kind}, expected {expected}")]
+    Unsupported {
+        /// The output.
+        name: String,
+        /// The format.
+        format: Format,
+        /// What the output is.
+        kind: &'static str,
+        /// Formats that do.
+        expected: &'static str,
+    },
+    /// An output whose name cannot be that of a file, or that another output has too.
+    #[error("output name: got `{name}`, expected {expected}")]
+    Name {
+        /// The name.
+        name: String,
+        /// What a name has to be.
+        expected: &'static str,
+    },
+    /// The output folder or a file in it cannot be made.
+    #[error("cannot write to {}: {source}; expected a folder in which files can be made", path.display())]
+    Create {
+        /// The folder or file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A folder stands where a file has to go.
+    #[error("{}: got a folder, expected a file or nothing by that name", path.display())]
+    Occupied {
+        /// The path.
+        path: PathBuf,
+    },
+    /// Another run writes into the folder at this moment.
+    #[error("{}: another run is writing into this folder; expected a folder of its own for each run", path.display())]
+    Busy {
+        /// The journal of the other run.
+        path: PathBuf,
+    },
+    /// No room is left.
+    #[error("{}: no space left on the device; {complete} {noun} are complete in the .part files", path.display())]
+    Full {
+        /// The file that could not grow.
+        path: PathBuf,
+        /// Maps or samples that are complete.
+        complete: u64,
+        /// `maps` or `samples`.
+        noun: &'static str,
+    },
+    /// The system refused while a file was written, finished or renamed.
+    #[error("cannot {action} {}: {source}; {complete} {noun} are complete in the .part files", path.display())]
+    Io {
+        /// What was tried: `write`, `finish`, `rename`.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+        /// Maps or samples that are complete.
+        complete: u64,
+        /// `maps` or `samples`.
+        noun: &'static str,
+    },
+    /// Values that do not fit what was announced: a bug in the caller.
+    #[error("output {what}: got {got}, expected {expected}")]
+    Mismatch {
+        /// Which output or argument.
+        what: String,
+        /// What came.
+        got: String,
+        /// What was announced.
+        expected: String,
+    },
+    /// A commit with nothing to commit.
+    #[error("{}: got no {noun}, expected at least one to write", path.display())]
+    Empty {
+        /// The output folder.
+        path: PathBuf,
+        /// `map` or `sample`.
+        noun: &'static str,
+    },
+    /// A write or commit after one that failed.
+    #[error("{}: an earlier write failed, so that the .part files are not complete and cannot be committed", path.display())]
+    Failed {
+        /// The output folder.
+        path: PathBuf,
+    },
+}
+
+impl SinkError {
+    /// The error for what went wrong with a file while it was written.
+    pub(super) fn io(action: &'static str, path: &Path, source: io::Error, complete: u64, noun: &'static str) -> Self {
+        let path = path.to_owned();
+        match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full { path, complete, noun },
+            _ => Self::Io { action, path, source, complete, noun },
+        }
+    }
+}

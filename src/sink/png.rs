@@ -1,0 +1,83 @@
+//! PNG: a picture of the last map, or a plot of the series, drawn when the run is complete.
+
+use std::io;
+use std::path::Path;
+
+use super::canvas::Canvas;
+use super::part::{Block, Part, Writer};
+use super::picture::{Shown, draw_map};
+use super::plot::{Envelope, draw_series};
+use super::{MapInfo, SeriesInfo, SinkError};
+
+/// Writes `NAME.png` of maps: keeps the last one.
+pub(super) struct PictureWriter {
+    part: Part,
+    info: MapInfo,
+    last: Vec<f32>,
+    frame: u64,
+    time: f64,
+    maps: u64,
+}
+
+impl PictureWriter {
+    pub(super) fn maps(dir: &Path, info: &MapInfo) -> Result<Self, SinkError> {
+        let part = Part::create(dir, &info.name, "png")?;
+        Ok(Self { part, info: info.clone(), last: Vec::new(), frame: 0, time: 0.0, maps: 0 })
+    }
+}
+
+impl Writer for PictureWriter {
+    fn write(&mut self, block: &Block<'_>) -> io::Result<()> {
+        self.last.clear();
+        self.last.extend(block.values);
+        (self.frame, self.time) = (block.frame, block.time);
+        self.maps += 1;
+        Ok(())
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        let shown = Shown { values: &self.last, frame: self.frame, time: self.time, maps: self.maps };
+        save(&mut self.part, &draw_map(&self.info, &shown))
+    }
+
+    fn part(&self) -> &Part {
+        &self.part
+    }
+}
+
+/// Writes `NAME.png` of a series: keeps its envelope.
+pub(super) struct PlotWriter {
+    part: Part,
+    info: SeriesInfo,
+    channels: Vec<Envelope>,
+}
+
+impl PlotWriter {
+    pub(super) fn series(dir: &Path, info: &SeriesInfo) -> Result<Self, SinkError> {
+        let part = Part::create(dir, &info.name, "png")?;
+        let channels = (0..info.channels.max(1)).map(|_| Envelope::new()).collect();
+        Ok(Self { part, info: info.clone(), channels })
+    }
+}
+
+impl Writer for PlotWriter {
+    fn write(&mut self, block: &Block<'_>) -> io::Result<()> {
+        for sample in block.values.chunks(self.channels.len()) {
+            self.channels.iter_mut().zip(sample).for_each(|(c, v)| c.push(*v));
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        save(&mut self.part, &draw_series(&self.info, &self.channels))
+    }
+
+    fn part(&self) -> &Part {
+        &self.part
+    }
+}
+
+fn save(part: &mut Part, canvas: &Canvas) -> io::Result<()> {
+    part.append(&canvas.png()?)?;
+    part.sync()
+}

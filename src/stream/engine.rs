@@ -1,0 +1,35 @@
+//! What a stream computes with.
+
+use crate::backend::{Backend, BackendError, Plan};
+use crate::model::{Contract, Model};
+
+/// A model that can be bound to tile shapes.
+pub trait Planner {
+    /// What the model says of itself.
+    fn contract(&self) -> &Contract;
+
+    /// Bind it to one tile shape, (y, x) for fields or (sample,) for series.
+    ///
+    /// # Errors
+    /// As [`Backend::prepare`].
+    fn prepare(&self, tile: &[usize]) -> Result<Box<dyn Plan>, BackendError>;
+}
+
+/// A model and the backend that computes it.
+#[derive(Clone, Copy)]
+pub struct Engine<'a> {
+    /// The model.
+    pub model: &'a Model,
+    /// The backend.
+    pub backend: &'a dyn Backend,
+}
+
+impl Planner for Engine<'_> {
+    fn contract(&self) -> &Contract {
+        &self.model.contract
+    }
+
+    fn prepare(&self, tile: &[usize]) -> Result<Box<dyn Plan>, BackendError> {
+        self.backend.prepare(self.model, tile)
+    }
+}

@@ -1,0 +1,346 @@
+//! The pipeline for images: source, queue, window, tiles, plans, stitched maps, sink.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use ndarray::Array2;
+
+use super::bind::{Feed, Givens, bind};
+use super::capture::{Capture, Captured};
+use super::engine::Planner;
+use super::error::{BoxError, StreamError};
+use super::frame::Frame;
+use super::lanes::{Lane, Lanes};
+use super::metrics::{Progress, Report};
+use super::queue::{Consumer, OnFull, Pop, bounded};
+use super::tiles::{Tile, TileGrid};
+use super::validity::Saturation;
+use super::window::{Prepared, Window};
+use crate::model::Contract;
+use crate::source::FrameSource;
+
+/// How long the computing thread waits for a frame before it looks at the stop flag.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// How a stream of images is run.
+#[derive(Clone, Debug)]
+pub struct FieldOptions {
+    /// What the user gave besides the recording.
+    pub givens: Givens,
+    /// Whether frames that carry a time of their own are taken at it, rather than at index times the time step.
+    /// Off where the user states another step than the recording does.
+    pub own_clock: bool,
+    /// Threads that compute tiles; each has its own plan.
+    pub threads: usize,
+    /// Largest tile, (y, x) in pixels; `None` chooses (see [`TileGrid::for_threads`]).
+    pub max_tile: Option<[usize; 2]>,
+    /// Frames that the queue between source and model holds.
+    pub queue: usize,
+    /// What happens when it is full.
+    pub on_full: OnFull,
+    /// From which value on a pixel counts as saturated.
+    pub saturation: Saturation,
+    /// Raised from outside (Ctrl-C) to end the stream after the map in hand.
+    pub stop: Arc<AtomicBool>,
+}
+
+impl Default for FieldOptions {
+    fn default() -> Self {
+        Self {
+            givens: Givens::default(),
+            own_clock: true,
+            threads: 1,
+            max_tile: None,
+            queue: 8,
+            on_full: OnFull::Block,
+            saturation: Saturation::Auto,
+            stop: Arc::default(),
+        }
+    }
+}
+
+/// The maps of one window.
+#[derive(Debug)]
+pub struct Map<'a> {
+    /// Index of the frame that the maps belong to.
+    pub frame: u64,
+    /// Its time since the recording's start, in the unit of the time step.
+    pub time: f64,
+    /// One map for each of the contract's outputs, axes (y, x), the recording's size.
+    pub outputs: &'a [Array2<f32>],
+    /// Where the stream stands.
+    pub progress: Progress,
+}
+
+/// Where maps go.
+pub trait MapSink {
+    /// Take one window's maps; they are valid during the call.
+    ///
+    /// # Errors
+    /// Whatever keeps the sink from taking them ends the stream.
+    fn map(&mut self, map: &Map<'_>) -> Result<(), BoxError>;
+}
+
+impl<F: FnMut(&Map<'_>) -> Result<(), BoxError>> MapSink for F {
+    fn map(&mut self, map: &Map<'_>) -> Result<(), BoxError> {
+        self(map)
+    }
+}
+
+/// Run every window of `source` through the model and hand the maps to `sink`, in the order of the frames.
+///
+/// The source is read on a thread of its own; everything else but the plans runs on the calling one. N frames and
+/// a window of W give N - W + 1 maps when none is lost.
+///
+/// # Errors
+/// The first thing that went wrong; maps handed over before are good.
+pub fn run_fields(
+    planner: &dyn Planner,
+    mut source: Box<dyn FrameSource>,
+    options: &FieldOptions,
+    sink: &mut dyn MapSink,
+) -> Result<Report, StreamError> {
+    let info = source.info();
+    let (name, shape) = (info.name.clone(), info.shape);
+    let mut pipeline = Pipeline::new(planner, name, shape, options)?;
+    let (producer, consumer) = bounded(options.queue, options.on_full, Arc::clone(&options.stop));
+    let capture = Capture::spawn(producer, move |frame: &mut Frame| source.read(frame))?;
+    let result = pipeline.consume(consumer, sink);
+    let captured = capture.finish();
+    result?;
+    captured?;
+    Ok(pipeline.report)
+}
+
+struct Pipeline<'a> {
+    options: &'a FieldOptions,
+    name: String,
+    shape: [usize; 2],
+    feeds: Vec<Feed>,
+    grid: TileGrid,
+    lanes: Lanes,
+    window: Window,
+    maps: Vec<Array2<f32>>,
+    times: Vec<f64>,
+    report: Report,
+}
+
+impl<'a> Pipeline<'a> {
+    fn new(
+        planner: &dyn Planner,
+        name: String,
+        shape: [usize; 2],
+        options: &'a FieldOptions,
+    ) -> Result<Self, StreamError> {
+        let contract = planner.contract();
+        check(contract)?;
+        let feeds = bind(contract, &options.givens, Some(shape))?;
+        let grid = match options.max_tile {
+            Some(max) => TileGrid::new(shape, contract, Some(max)),
+            None => TileGrid::for_threads(shape, contract, options.threads),
+        };
+        let lanes = Lanes::new(planner, &grid.tile, options.threads.min(grid.tiles.len()), |lane| {
+            for (i, feed) in feeds.iter().enumerate() {
+                match feed {
+                    Feed::Number(v) => lane.input(i).fill(*v),
+                    Feed::Spacing => copy_f32(&options.givens.spacing, lane.input(i)),
+                    _ => {}
+                }
+            }
+        })?;
+        let report = Report {
+            queue_capacity: options.queue.max(1),
+            tile: grid.tile.to_vec(),
+            tiles: grid.tiles.len(),
+            banks_left_out: lanes.left_out().to_vec(),
+            ..Report::default()
+        };
+        let maps = contract.outputs.iter().map(|_| Array2::zeros(shape)).collect();
+        let window = Window::new(contract.window, contract.delay);
+        Ok(Self { options, name, shape, feeds, grid, lanes, window, maps, times: Vec::new(), report })
+    }
+
+    fn consume(&mut self, mut frames: Consumer<Captured<Frame>>, sink: &mut dyn MapSink) -> Result<(), StreamError> {
+        let stopped = || self.options.stop.load(Ordering::Acquire);
+        let mut spent: Option<Prepared> = None;
+        let mut before: Option<u64> = None;
+        while !stopped() {
+            let captured = match frames.pop(PATIENCE) {
+                Pop::Item(captured) => captured,
+                Pop::Empty => continue,
+                Pop::Closed => break,
+            };
+            self.check_frame(&captured.item, before)?;
+            let index = captured.item.index;
+            self.report.lost.add(before.map_or(0, |b| b + 1), index);
+            before = Some(index);
+            self.report.most_queued = self.report.most_queued.max(frames.depth() + 1);
+
+            spent = self.window.push(captured.item, captured.at, self.options.saturation, spent.take());
+            if let Some(old) = &mut spent {
+                frames.recycle(Captured { item: std::mem::take(&mut old.frame), at: old.arrived });
+            }
+            self.count_invalid();
+            if self.window.complete() {
+                self.compute(&frames, sink)?;
+            }
+        }
+        self.report.interrupted = stopped();
+        self.report.read = frames.read();
+        self.report.dropped_by_queue = frames.dropped();
+        self.report.left_in_queue = frames.depth() as u64;
+        self.report.windows_passed_over = self.window.passed_over();
+        Ok(())
+    }
+
+    fn check_frame(&self, frame: &Frame, before: Option<u64>) -> Result<(), StreamError> {
+        if frame.shape != self.shape || frame.pixels.len() != self.shape[0] * self.shape[1] {
+            return Err(StreamError::FrameShape {
+                source_name: self.name.clone(),
+                index: frame.index,
+                got: frame.shape,
+                expected: self.shape,
+            });
+        }
+        match before {
+            Some(before) if frame.index <= before => {
+                Err(StreamError::Order { source_name: self.name.clone(), index: frame.index, before })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn count_invalid(&mut self) {
+        if let Some(newest) = self.window.frames().last() {
+            let invalid = newest.invalid.count() as u64;
+            self.report.values += newest.frame.pixels.len() as u64;
+            self.report.invalid_values += invalid;
+            self.report.invalid_frames += u64::from(invalid > 0);
+        }
+    }
+
+    fn compute(&mut self, frames: &Consumer<Captured<Frame>>, sink: &mut dyn MapSink) -> Result<(), StreamError> {
+        let Self { feeds, grid, lanes, window, maps, times, report, options, .. } = self;
+        let start = Instant::now();
+        let time = window.times(options.givens.time_step, options.own_clock, times);
+        let (Some(reference), Some(newest)) = (window.reference(), window.frames().last()) else {
+            return Ok(());
+        };
+        let (frame, arrived) = (reference.frame.index, newest.arrived);
+        let tensors = Tensors::new(window, reference, times, feeds);
+        lanes.run(
+            grid.tiles.len(),
+            |t, lane| tensors.fill(feeds, &grid.tiles[t], grid.tile, lane),
+            |t, lane| stitch(&grid.tiles[t], grid.tile, lane, maps),
+        )?;
+        let compute = start.elapsed();
+        report.compute.add(compute);
+        report.computed += 1;
+        report.noise_sum += tensors.noise;
+        let progress = Progress {
+            read: frames.read(),
+            computed: report.computed,
+            lost: report.lost.count,
+            queued: frames.depth(),
+            latency_ms: 1e3 * arrived.elapsed().as_secs_f64(),
+            compute_ms: 1e3 * compute.as_secs_f64(),
+        };
+        sink.map(&Map { frame, time, outputs: maps, progress }).map_err(StreamError::Sink)?;
+        report.latency.add(arrived.elapsed());
+        Ok(())
+    }
+}
+
+fn check(contract: &Contract) -> Result<(), StreamError> {
+    let wrong = |got: String, expected: &str| StreamError::Contract { got, expected: expected.into() };
+    if contract.window == 0 || contract.delay >= contract.window {
+        let got = format!("window {}, delay {}", contract.window, contract.delay);
+        return Err(wrong(got, "a window of at least 1 and a delay below it"));
+    }
+    if contract.outputs.is_empty() {
+        return Err(wrong("no outputs".into(), "at least one"));
+    }
+    Ok(())
+}
+
+/// What the tiles of one map are filled from: the window and what was computed of its frames as a whole.
+struct Tensors<'a> {
+    window: &'a Window,
+    times: &'a [f64],
+    /// Subtracted from the recording before it is rounded to f32.
+    offset: f64,
+    noise: f64,
+    low: f64,
+    high: f64,
+}
+
+impl<'a> Tensors<'a> {
+    fn new(window: &'a Window, reference: &Prepared, times: &'a [f64], feeds: &[Feed]) -> Self {
+        // Subtracted from every model's recording: one that has no input for it does not depend on it.
+        let given = feeds.iter().find_map(|f| if let Feed::Offset(given) = f { *given } else { None });
+        let offset = given.unwrap_or(reference.statistics.offset);
+        let (sum, count) = window.frames().fold((0.0, 0.0), |(s, n), p| (s + p.statistics.noise, n + 1.0));
+        Self {
+            window,
+            times,
+            // Rounded first, so that what is subtracted here is exactly what the graph is told.
+            offset: f64::from(offset as f32),
+            noise: sum / count,
+            low: reference.statistics.low,
+            high: reference.statistics.high,
+        }
+    }
+
+    fn fill(&self, feeds: &[Feed], tile: &Tile, shape: [usize; 2], lane: &mut Lane) {
+        let pixels = shape[0] * shape[1];
+        for (i, feed) in feeds.iter().enumerate() {
+            let out = lane.input(i);
+            match feed {
+                Feed::Recording => {
+                    for (p, out) in self.window.frames().zip(out.chunks_exact_mut(pixels)) {
+                        p.copy_tile(tile.origin, shape, self.offset, out);
+                    }
+                }
+                Feed::Valid => {
+                    for (p, out) in self.window.frames().zip(out.chunks_exact_mut(pixels)) {
+                        p.copy_validity(tile.origin, shape, out);
+                    }
+                }
+                Feed::Field(field) => {
+                    for (r, out) in out.chunks_exact_mut(shape[1]).enumerate() {
+                        let row = field.row(tile.origin[0] + r);
+                        let row = row.iter().skip(tile.origin[1]);
+                        out.iter_mut().zip(row).for_each(|(o, v)| *o = *v);
+                    }
+                }
+                Feed::Time => copy_f32(self.times, out),
+                Feed::Noise => out.fill(self.noise as f32),
+                Feed::Offset(_) => out.fill(self.offset as f32),
+                Feed::PhiLow => out.fill(self.low as f32),
+                Feed::PhiHigh => out.fill(self.high as f32),
+                // Written once, when the lane was made.
+                Feed::Number(_) | Feed::Spacing => {}
+            }
+        }
+    }
+}
+
+fn copy_f32(values: &[f64], out: &mut [f32]) {
+    out.iter_mut().zip(values).for_each(|(o, v)| *o = *v as f32);
+}
+
+/// Copy what is kept of a tile's outputs to its place in the maps.
+fn stitch(tile: &Tile, shape: [usize; 2], lane: &Lane, maps: &mut [Array2<f32>]) {
+    let [rows, columns] = &tile.keep;
+    for (k, map) in maps.iter_mut().enumerate() {
+        let output = lane.output(k);
+        let width = map.ncols();
+        let map = map.as_slice_mut().expect("allocated in standard layout");
+        for r in rows.clone() {
+            let from = (r - tile.origin[0]) * shape[1] + columns.start - tile.origin[1];
+            map[r * width + columns.start..r * width + columns.end]
+                .copy_from_slice(&output[from..from + columns.len()]);
+        }
+    }
+}

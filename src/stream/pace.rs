@@ -1,0 +1,73 @@
+//! Replays a recording at a stated rate, as the instrument gave it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::frame::{Frame, Samples};
+use crate::source::{FrameInfo, FrameSource, Read, SampleSource, SeriesInfo, SourceError};
+
+/// Longest sleep before the stop flag is looked at again.
+const NAP: Duration = Duration::from_millis(50);
+
+/// A source that gives what another one does, but no faster than `hertz` frames (or samples) a second.
+///
+/// Delays do not add up: frame n comes n / `hertz` seconds after the first, or at once where that is past.
+pub struct Paced<S> {
+    source: S,
+    hertz: f64,
+    stop: Arc<AtomicBool>,
+    start: Option<Instant>,
+    given: u64,
+}
+
+impl<S> Paced<S> {
+    /// Pace `source` at `hertz` (above zero); raising `stop` ends a wait.
+    pub fn new(source: S, hertz: f64, stop: Arc<AtomicBool>) -> Self {
+        Self { source, hertz, stop, start: None, given: 0 }
+    }
+
+    fn wait(&mut self, upcoming: u64) {
+        let start = *self.start.get_or_insert_with(Instant::now);
+        let seconds = (self.given + upcoming) as f64 / self.hertz;
+        self.given += upcoming;
+        let Ok(offset) = Duration::try_from_secs_f64(seconds) else {
+            return;
+        };
+        while !self.stop.load(Ordering::Acquire) {
+            match offset.checked_sub(start.elapsed()) {
+                Some(left) if !left.is_zero() => thread::sleep(left.min(NAP)),
+                _ => break,
+            }
+        }
+    }
+}
+
+impl FrameSource for Paced<Box<dyn FrameSource>> {
+    fn info(&self) -> &FrameInfo {
+        self.source.info()
+    }
+
+    fn read(&mut self, frame: &mut Frame) -> Result<Read, SourceError> {
+        let read = self.source.read(frame)?;
+        if read == Read::Filled {
+            self.wait(u64::from(self.start.is_some()));
+        }
+        Ok(read)
+    }
+}
+
+impl SampleSource for Paced<Box<dyn SampleSource>> {
+    fn info(&self) -> &SeriesInfo {
+        self.source.info()
+    }
+
+    fn read(&mut self, block: &mut Samples) -> Result<Read, SourceError> {
+        let read = self.source.read(block)?;
+        if read == Read::Filled {
+            self.wait((block.values.len() / block.channels.max(1)) as u64);
+        }
+        Ok(read)
+    }
+}

@@ -1,0 +1,471 @@
+//! The pipeline for signals: source, queue, blocks with one-sided ends, plan, sink. Each channel by itself.
+//!
+//! Blocks lie on a fixed grid of sample indices, whatever the blocks of the source: a tile of `reach + hop + delay`
+//! samples ends at every multiple of `hop` from the first full one on, and gives out the samples that are older
+//! than the delay. So the result cannot depend on how the samples arrived. At the end one last tile, one-sided at
+//! the recording's end, gives out the rest; a series shorter than a tile gets a plan of its own length.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use ndarray::Array2;
+
+use super::bind::{Feed, Givens, bind};
+use super::capture::{Capture, Captured};
+use super::engine::Planner;
+use super::error::{BoxError, StreamError};
+use super::frame::Samples;
+use super::lanes::Lane;
+use super::metrics::{Progress, Report};
+use super::noise::series_noise;
+use super::queue::{Consumer, OnFull, Pop, bounded};
+use crate::source::SampleSource;
+
+/// How long the computing thread waits for samples before it looks at the stop flag.
+const PATIENCE: Duration = Duration::from_millis(100);
+/// Samples that the noise is estimated from, the step at which it is estimated anew, and the fewest.
+const NOISE_BLOCK: u64 = 1024;
+const NOISE_STEP: u64 = 16;
+const NOISE_FEWEST: u64 = 32;
+/// How far, in samples, a missing one is filled from its neighbours.
+const REACH: usize = 3;
+/// Longest gap that is filled with missing samples.
+const LONGEST_GAP: u64 = 10_000_000;
+
+/// How a stream of samples is run.
+#[derive(Clone, Debug)]
+pub struct SeriesOptions {
+    /// What the user gave besides the recording.
+    pub givens: Givens,
+    /// Samples given out at a time: the lag of an output is at most the delay plus this.
+    pub hop: usize,
+    /// Blocks that the queue between source and model holds.
+    pub queue: usize,
+    /// What happens when it is full.
+    pub on_full: OnFull,
+    /// Raised from outside (Ctrl-C) to end the stream; the samples received until then are still given out.
+    pub stop: Arc<AtomicBool>,
+}
+
+impl Default for SeriesOptions {
+    fn default() -> Self {
+        Self {
+            givens: Givens { spacing: vec![1.0], ..Givens::default() },
+            hop: 256,
+            queue: 64,
+            on_full: OnFull::Block,
+            stop: Arc::default(),
+        }
+    }
+}
+
+/// Consecutive samples of all outputs.
+#[derive(Debug)]
+pub struct SampleBlock<'a> {
+    /// Index of the first sample.
+    pub first: u64,
+    /// One array for each of the contract's outputs, axes (channel, sample).
+    pub outputs: &'a [Array2<f32>],
+    /// Where the stream stands.
+    pub progress: Progress,
+}
+
+/// Where samples go.
+pub trait SampleSink {
+    /// Take one block; blocks come in order and without gaps.
+    ///
+    /// # Errors
+    /// Whatever keeps the sink from taking it ends the stream.
+    fn block(&mut self, block: &SampleBlock<'_>) -> Result<(), BoxError>;
+}
+
+impl<F: FnMut(&SampleBlock<'_>) -> Result<(), BoxError>> SampleSink for F {
+    fn block(&mut self, block: &SampleBlock<'_>) -> Result<(), BoxError> {
+        self(block)
+    }
+}
+
+/// Run `source` through the model and hand one output sample for each input sample to `sink`.
+///
+/// # Errors
+/// The first thing that went wrong; blocks handed over before are good.
+pub fn run_series(
+    planner: &dyn Planner,
+    mut source: Box<dyn SampleSource>,
+    options: &SeriesOptions,
+    sink: &mut dyn SampleSink,
+) -> Result<Report, StreamError> {
+    let info = source.info();
+    let (name, channels) = (info.name.clone(), info.channels.len().max(1));
+    let mut pipeline = Pipeline::new(planner, name, channels, options)?;
+    let (producer, consumer) = bounded(options.queue, options.on_full, Arc::clone(&options.stop));
+    let capture = Capture::spawn(producer, move |block: &mut Samples| source.read(block))?;
+    let result = pipeline.consume(consumer, sink);
+    let captured = capture.finish();
+    result?;
+    captured?;
+    Ok(pipeline.report)
+}
+
+/// One channel's samples as far back as they are still needed.
+#[derive(Debug, Default)]
+struct Channel {
+    /// Index of the first sample kept.
+    base: u64,
+    /// The samples, a missing one as NaN.
+    values: Vec<f64>,
+    /// For each sample the last finite one up to it, NaN before the first.
+    held: Vec<f64>,
+    /// The first finite sample: what is subtracted before anything is rounded.
+    offset: Option<f64>,
+    /// Noise estimates by the index after their block, ascending.
+    noises: VecDeque<(u64, f64)>,
+    scratch: Vec<f64>,
+}
+
+impl Channel {
+    fn push(&mut self, value: f64) {
+        let value = if value.abs() <= f64::from(f32::MAX) { value } else { f64::NAN };
+        if self.offset.is_none() && value.is_finite() {
+            self.offset = Some(f64::from(value as f32));
+        }
+        let before = self.held.last().copied().unwrap_or(f64::NAN);
+        self.held.push(if value.is_finite() { value } else { before });
+        self.values.push(value);
+    }
+
+    /// Forget the samples before `index`.
+    fn forget(&mut self, index: u64) {
+        let count = (index.saturating_sub(self.base) as usize).min(self.values.len());
+        self.values.drain(..count);
+        self.held.drain(..count);
+        self.base += count as u64;
+    }
+
+    fn at(&self, index: u64) -> usize {
+        (index - self.base) as usize
+    }
+
+    /// The samples `first..end` minus the offset; missing ones filled from those near them (none from `end` on).
+    fn copy(&self, first: u64, end: u64, offset: f64, out: &mut [f32]) {
+        let end = self.at(end);
+        for (i, o) in (self.at(first)..end).zip(out) {
+            let value = if self.values[i].is_finite() { self.values[i] } else { self.fill(i, end) };
+            *o = (value - offset) as f32;
+        }
+    }
+
+    fn fill(&self, i: usize, end: usize) -> f64 {
+        let (mut sum, mut weights) = (0.0, 0.0);
+        for j in i.saturating_sub(REACH)..(i + REACH + 1).min(end) {
+            if self.values[j].is_finite() {
+                let weight = 1.0 / (j.abs_diff(i).pow(2) as f64);
+                sum += weight * self.values[j];
+                weights += weight;
+            }
+        }
+        match self.held[i] {
+            _ if weights > 0.0 => sum / weights,
+            held if held.is_finite() => held,
+            _ => self.offset.unwrap_or(0.0),
+        }
+    }
+
+    /// The noise at sample `i` when the samples up to `known` are in: from the block of 1024 that ends at
+    /// `i + delay + 1` rounded down to a multiple of 16, but not before the 32nd sample.
+    fn noise(&mut self, i: u64, delay: u64, known: u64) -> f64 {
+        let end = (i + delay + 1).min(known) / NOISE_STEP * NOISE_STEP;
+        let end = end.max(NOISE_FEWEST.min(known));
+        if let Ok(k) = self.noises.binary_search_by_key(&end, |n| n.0) {
+            return self.noises[k].1;
+        }
+        let first = end.saturating_sub(NOISE_BLOCK).max(self.base);
+        let block = self.at(first)..self.at(end);
+        let noise = series_noise(&self.values[block], &mut self.scratch);
+        // An estimate that does not end where the rule puts it belongs to the flush alone: not kept.
+        if end.is_multiple_of(NOISE_STEP) && self.noises.back().is_none_or(|n| n.0 < end) {
+            self.noises.push_back((end, noise));
+            if self.noises.len() > 4096 {
+                self.noises.pop_front();
+            }
+        }
+        noise
+    }
+}
+
+struct Pipeline<'a> {
+    planner: &'a dyn Planner,
+    options: &'a SeriesOptions,
+    name: String,
+    feeds: Vec<Feed>,
+    channels: Vec<Channel>,
+    lane: Option<Lane>,
+    /// Samples of a tile; samples of it that its outputs need to the left; samples that an output lags.
+    tile: usize,
+    delay: usize,
+    hop: usize,
+    align: usize,
+    received: u64,
+    given_out: u64,
+    next_end: u64,
+    report: Report,
+}
+
+impl<'a> Pipeline<'a> {
+    fn new(
+        planner: &'a dyn Planner,
+        name: String,
+        channels: usize,
+        options: &'a SeriesOptions,
+    ) -> Result<Self, StreamError> {
+        let contract = planner.contract();
+        let feeds = bind(contract, &options.givens, None)?;
+        if let Some(i) = feeds.iter().position(|f| matches!(f, Feed::PhiLow | Feed::PhiHigh)) {
+            let got = format!("input {} of a model for series", contract.inputs[i].name);
+            let expected = "phase levels for images only".into();
+            return Err(StreamError::Contract { got, expected });
+        }
+        let first = |values: &[usize]| values.first().copied().unwrap_or(0);
+        let reach = first(&contract.halo);
+        let delay = contract.delay.max(reach);
+        let align = first(&contract.alignment).max(1);
+        let hop = options.hop.max(1).next_multiple_of(align);
+        let fewest = NOISE_FEWEST as usize;
+        let tile = (reach + hop + delay).max(first(&contract.min_size)).max(fewest).next_multiple_of(align);
+        let report = Report { queue_capacity: options.queue.max(1), tile: vec![tile], tiles: 1, ..Report::default() };
+        let channels = (0..channels).map(|_| Channel::default()).collect();
+        Ok(Self {
+            planner,
+            options,
+            name,
+            feeds,
+            channels,
+            lane: None,
+            tile,
+            delay,
+            hop,
+            align,
+            received: 0,
+            given_out: 0,
+            next_end: tile as u64,
+            report,
+        })
+    }
+
+    fn consume(
+        &mut self,
+        mut blocks: Consumer<Captured<Samples>>,
+        sink: &mut dyn SampleSink,
+    ) -> Result<(), StreamError> {
+        let stop = Arc::clone(&self.options.stop);
+        let mut arrived = Instant::now();
+        while !stop.load(Ordering::Acquire) {
+            let captured = match blocks.pop(PATIENCE) {
+                Pop::Item(captured) => captured,
+                Pop::Empty => continue,
+                Pop::Closed => break,
+            };
+            arrived = captured.at;
+            self.report.most_queued = self.report.most_queued.max(blocks.depth() + 1);
+            self.take_in(&captured.item, &mut |p| p.advance(&blocks, arrived, sink))?;
+            blocks.recycle(captured);
+        }
+        self.report.interrupted = stop.load(Ordering::Acquire);
+        self.report.dropped_by_queue = blocks.dropped();
+        self.report.left_in_queue = blocks.depth() as u64;
+        self.flush(&blocks, arrived, sink)
+    }
+
+    /// Append a block sample by sample, so that `advance` sees every tile's end whatever the block's length.
+    fn take_in(
+        &mut self,
+        block: &Samples,
+        advance: &mut dyn FnMut(&mut Self) -> Result<(), StreamError>,
+    ) -> Result<(), StreamError> {
+        let count = self.channels.len();
+        let wrong = |p: &Self, got: String, expected: String| StreamError::Block {
+            source_name: p.name.clone(),
+            index: block.first,
+            got,
+            expected,
+        };
+        if block.channels != count || !block.values.len().is_multiple_of(count) {
+            let got = format!("{} values of {} channels", block.values.len(), block.channels);
+            return Err(wrong(self, got, format!("{count} channels as in the samples before")));
+        }
+        if block.first < self.received {
+            return Err(StreamError::Order {
+                source_name: self.name.clone(),
+                index: block.first,
+                before: self.received.saturating_sub(1),
+            });
+        }
+        let gap = block.first - self.received;
+        if gap > LONGEST_GAP {
+            let got = format!("{gap} lost samples before it");
+            return Err(wrong(self, got, format!("at most {LONGEST_GAP}")));
+        }
+        self.report.lost.add(self.received, block.first);
+        let missing = vec![f64::NAN; count];
+        for _ in 0..gap {
+            self.append(&missing);
+            advance(self)?;
+        }
+        for sample in block.values.chunks_exact(count) {
+            self.report.read += 1;
+            self.append(sample);
+            advance(self)?;
+        }
+        Ok(())
+    }
+
+    fn append(&mut self, sample: &[f64]) {
+        let mut invalid = 0;
+        for (channel, &value) in self.channels.iter_mut().zip(sample) {
+            channel.push(value);
+            invalid += u64::from(channel.values.last().is_some_and(|v| v.is_nan()));
+        }
+        self.received += 1;
+        self.report.values += sample.len() as u64;
+        self.report.invalid_values += invalid;
+        self.report.invalid_frames += u64::from(invalid > 0);
+    }
+
+    fn advance(
+        &mut self,
+        blocks: &Consumer<Captured<Samples>>,
+        arrived: Instant,
+        sink: &mut dyn SampleSink,
+    ) -> Result<(), StreamError> {
+        if self.received < self.next_end {
+            return Ok(());
+        }
+        let mut lane = match self.lane.take() {
+            Some(lane) => lane,
+            None => self.bind(self.tile)?,
+        };
+        let first = self.next_end - self.tile as u64;
+        let until = self.next_end - self.delay as u64;
+        self.compute(&mut lane, first, self.next_end, until, blocks, arrived, sink)?;
+        self.lane = Some(lane);
+        self.next_end += self.hop as u64;
+
+        // The last tile may start up to a hop before the next one would, and its noise reaches a block further back.
+        let back = (self.tile + self.hop + self.align) as u64 + NOISE_BLOCK + NOISE_STEP;
+        let needed = self.next_end.saturating_sub(back);
+        let slack = self.tile as u64 + NOISE_BLOCK;
+        for channel in &mut self.channels {
+            if needed > channel.base + slack {
+                channel.forget(needed);
+            }
+        }
+        Ok(())
+    }
+
+    /// Give out what is left when no more samples come.
+    fn flush(
+        &mut self,
+        blocks: &Consumer<Captured<Samples>>,
+        arrived: Instant,
+        sink: &mut dyn SampleSink,
+    ) -> Result<(), StreamError> {
+        let end = self.received;
+        if self.given_out >= end {
+            return Ok(());
+        }
+        let first = end.saturating_sub(self.tile as u64) / self.align as u64 * self.align as u64;
+        let len = (end - first) as usize;
+        let mut lane = match self.lane.take() {
+            Some(lane) if len == self.tile => lane,
+            _ => self.bind(len)?,
+        };
+        self.compute(&mut lane, first, end, end, blocks, arrived, sink)
+    }
+
+    fn bind(&mut self, len: usize) -> Result<Lane, StreamError> {
+        let mut lane = Lane::new(self.planner, &[len])?;
+        for (i, feed) in self.feeds.iter().enumerate() {
+            match feed {
+                Feed::Number(v) => lane.input(i).fill(*v),
+                Feed::Spacing => {
+                    let step = self.options.givens.spacing.first().copied().unwrap_or(1.0);
+                    lane.input(i).fill(step as f32);
+                }
+                _ => {}
+            }
+        }
+        self.report.banks_left_out = lane.left_out().to_vec();
+        Ok(lane)
+    }
+
+    /// Compute the tile `first..end` of every channel and hand over its outputs from what was given out to `until`.
+    #[expect(clippy::too_many_arguments, reason = "one call's whole context, named at the two places of use")]
+    fn compute(
+        &mut self,
+        lane: &mut Lane,
+        first: u64,
+        end: u64,
+        until: u64,
+        blocks: &Consumer<Captured<Samples>>,
+        arrived: Instant,
+        sink: &mut dyn SampleSink,
+    ) -> Result<(), StreamError> {
+        let start = Instant::now();
+        let keep = (self.given_out - first) as usize..(until - first) as usize;
+        let outputs = self.planner.contract().outputs.len();
+        let mut given = vec![Array2::zeros((self.channels.len(), keep.len())); outputs];
+        for (c, channel) in self.channels.iter_mut().enumerate() {
+            fill(&self.feeds, channel, lane, first, end, self.given_out, self.delay as u64);
+            lane.run()?;
+            for (k, out) in given.iter_mut().enumerate() {
+                out.row_mut(c).iter_mut().zip(&lane.output(k)[keep.clone()]).for_each(|(o, v)| *o = *v);
+            }
+        }
+        let compute = start.elapsed();
+        self.report.compute.add(compute);
+        let from = self.given_out;
+        self.given_out = until;
+        self.report.computed = until;
+        let progress = Progress {
+            read: self.report.read,
+            computed: until,
+            lost: self.report.lost.count,
+            queued: blocks.depth(),
+            latency_ms: 1e3 * arrived.elapsed().as_secs_f64(),
+            compute_ms: 1e3 * compute.as_secs_f64(),
+        };
+        let block = SampleBlock { first: from, outputs: &given, progress };
+        sink.block(&block).map_err(StreamError::Sink)?;
+        self.report.latency.add(arrived.elapsed());
+        Ok(())
+    }
+}
+
+/// Fill the inputs of a lane with the samples `first..end` of one channel; `from` is the first sample given out.
+fn fill(feeds: &[Feed], channel: &mut Channel, lane: &mut Lane, first: u64, end: u64, from: u64, delay: u64) {
+    // Subtracted for every model: one that has no input for it does not depend on it.
+    let given = feeds.iter().find_map(|f| if let Feed::Offset(given) = f { *given } else { None });
+    let offset = given.map(|o| f64::from(o as f32)).or(channel.offset).unwrap_or(0.0);
+    for (i, feed) in feeds.iter().enumerate() {
+        let out = lane.input(i);
+        match feed {
+            Feed::Recording => channel.copy(first, end, offset, out),
+            Feed::Valid => {
+                let values = &channel.values[channel.at(first)..channel.at(end)];
+                out.iter_mut().zip(values).for_each(|(o, v)| *o = f32::from(u8::from(v.is_finite())));
+            }
+            // A scalar noise is that of the first sample given out.
+            Feed::Noise if out.len() == 1 => out[0] = channel.noise(from, delay, end) as f32,
+            Feed::Noise => {
+                for (j, o) in (first..end).zip(out) {
+                    *o = channel.noise(j, delay, end) as f32;
+                }
+            }
+            Feed::Offset(_) => out.fill(offset as f32),
+            Feed::Time => out.fill(0.0),
+            Feed::Number(_) | Feed::Spacing | Feed::Field(_) | Feed::PhiLow | Feed::PhiHigh => {}
+        }
+    }
+}

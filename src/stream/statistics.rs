@@ -1,0 +1,144 @@
+//! What a model is told of a frame as a whole. Never computed from a tile.
+
+use super::frame::Frame;
+use super::noise::image_noise;
+use super::validity::Invalid;
+
+/// How many points of a frame its statistics are computed from, at most about.
+const POINTS: usize = 16_384;
+/// Shares of the pixels below the low and the high phase level.
+const LOW: f64 = 0.02;
+const HIGH: f64 = 0.98;
+
+/// The fixed sub-lattice of a frame on which its statistics are computed: every `stride`-th row and column, about
+/// 16,000 points whatever the frame's size, every pixel of a small frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lattice {
+    shape: [usize; 2],
+    stride: usize,
+}
+
+impl Lattice {
+    /// The lattice of frames with these rows and columns.
+    #[must_use]
+    pub fn new(shape: [usize; 2]) -> Self {
+        let mut stride: usize = 1;
+        while shape[0].div_ceil(stride) * shape[1].div_ceil(stride) > POINTS {
+            stride += 1;
+        }
+        Self { shape, stride }
+    }
+
+    /// Distance between neighbouring points, in pixels along each axis.
+    #[must_use]
+    pub fn stride(self) -> usize {
+        self.stride
+    }
+
+    /// Row-major positions of the points.
+    pub fn points(self) -> impl Iterator<Item = usize> {
+        let [rows, columns] = self.shape;
+        let start = move |n: usize| (self.stride / 2).min(n.saturating_sub(1) / 2);
+        let stride = self.stride;
+        (start(rows)..rows)
+            .step_by(stride)
+            .flat_map(move |r| (start(columns)..columns).step_by(stride).map(move |c| r * columns + c))
+    }
+}
+
+/// Statistics of one frame's valid pixels, in its counts, and the buffers they are computed in.
+#[derive(Clone, Debug, Default)]
+pub struct FrameStatistics {
+    /// Mean on the sub-lattice: the reference value that is subtracted before anything is rounded to f32.
+    pub offset: f64,
+    /// Standard deviation of the white noise, see [`image_noise`].
+    pub noise: f64,
+    /// The value that 2 % of the pixels lie below.
+    pub low: f64,
+    /// The value that 98 % of the pixels lie below; the largest one where that equals `low`.
+    pub high: f64,
+    scratch: Vec<f64>,
+}
+
+impl FrameStatistics {
+    /// Compute all of them for `frame`, reusing this value's buffers.
+    pub fn compute(&mut self, frame: &Frame, invalid: &Invalid) {
+        let lattice = Lattice::new(frame.shape);
+        self.offset = self.mean(frame, invalid, lattice);
+        self.noise = image_noise(frame, invalid, &mut self.scratch);
+
+        self.scratch.clear();
+        let values = lattice.points().filter(|&i| invalid.is_valid(i)).map(|i| frame.pixels.get(i));
+        self.scratch.extend(values);
+        (self.low, self.high) = (self.offset, self.offset);
+        if let Some(last) = self.scratch.len().checked_sub(1) {
+            let rank = |share: f64| (share * last as f64).round() as usize;
+            self.low = *self.scratch.select_nth_unstable_by(rank(LOW), f64::total_cmp).1;
+            self.high = *self.scratch.select_nth_unstable_by(rank(HIGH), f64::total_cmp).1;
+            if self.high <= self.low {
+                self.high = self.scratch.iter().copied().fold(self.low, f64::max);
+            }
+        }
+    }
+
+    /// Mean of the valid pixels on `lattice`, of all valid pixels where the lattice meets none, else 0.
+    #[must_use]
+    pub fn mean(&self, frame: &Frame, invalid: &Invalid, lattice: Lattice) -> f64 {
+        let mean = |points: &mut dyn Iterator<Item = usize>| {
+            let (mut sum, mut count) = (0.0, 0u32);
+            for i in points.filter(|&i| invalid.is_valid(i)) {
+                sum += frame.pixels.get(i);
+                count += 1;
+            }
+            (count > 0).then(|| sum / f64::from(count))
+        };
+        mean(&mut lattice.points()).or_else(|| mean(&mut (0..frame.pixels.len()))).unwrap_or(0.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stream::frame::Pixels;
+    use crate::stream::validity::Saturation;
+
+    fn computed(frame: &Frame) -> FrameStatistics {
+        let mut statistics = FrameStatistics::default();
+        let mut invalid = Invalid::default();
+        invalid.prepare(frame, Saturation::Auto, &mut statistics);
+        statistics.compute(frame, &invalid);
+        statistics
+    }
+
+    #[test]
+    fn the_lattice_is_bounded_and_inside() {
+        for shape in [[1, 1], [1, 1_000_000], [112, 112], [2048, 2048], [3, 5000]] {
+            let points: Vec<_> = Lattice::new(shape).points().collect();
+            assert!(!points.is_empty() && points.len() <= POINTS, "{shape:?}: {}", points.len());
+            assert!(points.iter().all(|&i| i < shape[0] * shape[1]));
+        }
+        assert_eq!(Lattice::new([100, 100]).points().count(), 10_000);
+    }
+
+    #[test]
+    fn levels_and_mean_move_with_an_offset_and_ignore_invalid_pixels() {
+        let ramp = |offset: f32| {
+            let mut v: Vec<f32> = (0..10_000).map(|i| offset + i as f32 / 10_000.0).collect();
+            v[5000] = f32::NAN;
+            Frame { index: 0, time: None, shape: [100, 100], pixels: Pixels::F32(v) }
+        };
+        let (a, b) = (computed(&ramp(0.0)), computed(&ramp(256.0)));
+        assert!((a.low - 0.02).abs() < 1e-3 && (a.high - 0.98).abs() < 1e-3 && (a.offset - 0.5).abs() < 1e-3);
+        for (x, y) in [(a.low, b.low), (a.high, b.high), (a.offset, b.offset)] {
+            assert!((y - x - 256.0).abs() < 1e-4);
+        }
+    }
+
+    #[test]
+    fn sparse_density_keeps_its_levels_apart() {
+        let mut v = vec![0.0f32; 10_000];
+        v[77] = 4.0;
+        let s = computed(&Frame { index: 0, time: None, shape: [100, 100], pixels: Pixels::F32(v) });
+        assert_eq!((s.low, s.high), (0.0, 4.0));
+    }
+}

@@ -1,0 +1,255 @@
+//! `mollifier run` as a person would try it: models baked from the shipped specs, recordings made here.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use ndarray::{Array1, Array2, Array3};
+use ndarray_npy::{read_npy, write_npy};
+use serde_json::Value;
+use tempfile::TempDir;
+
+fn mollifier(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mollifier"));
+    command.args(args);
+    command
+}
+
+fn run(args: &[&str]) -> Output {
+    mollifier(args).output().expect("the binary runs")
+}
+
+/// A folder to work in.
+struct Bench {
+    dir: TempDir,
+}
+
+impl Bench {
+    fn new() -> Self {
+        Self { dir: tempfile::tempdir().expect("a folder") }
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.dir.path().join(name).to_str().expect("UTF-8").to_owned()
+    }
+
+    /// Bake a shipped spec.
+    fn model(&self, name: &str) -> String {
+        let spec = Path::new(env!("CARGO_MANIFEST_DIR")).join("models").join(format!("{name}.toml"));
+        let path = self.path(&format!("{name}.onnx"));
+        let output = run(&["bake", spec.to_str().expect("UTF-8"), "-o", &path]);
+        assert!(output.status.success(), "{output:?}");
+        path
+    }
+
+    /// Smooth frames with a little noise, axes (t, y, x).
+    fn movie(&self, name: &str, shape: (usize, usize, usize)) -> String {
+        let path = self.path(name);
+        let frames = Array3::from_shape_fn(shape, |(t, y, x)| {
+            let (t, y, x) = (t as f64, y as f64, x as f64);
+            let noise = ((t * 13.7 + y * 78.2 + x * 37.9).sin() * 43_758.5).fract() * 1e-3;
+            ((-0.02 * t).exp() * ((y / 17.0).sin() + (x / 23.0).cos()) + noise) as f32
+        });
+        write_npy(&path, &frames).expect("it is written");
+        path
+    }
+}
+
+fn record(out: &str) -> Value {
+    let text = fs::read_to_string(Path::new(out).join("run.json")).expect("run.json");
+    serde_json::from_str(&text).expect("JSON")
+}
+
+/// The one line on standard error of a command that fails with `code`.
+fn fails(args: &[&str], code: i32) -> String {
+    let output = run(args);
+    let text = String::from_utf8(output.stderr).expect("UTF-8");
+    assert_eq!(output.status.code(), Some(code), "{text}");
+    let errors: Vec<&str> = text.lines().filter(|l| !l.starts_with("mollifier: warning:")).collect();
+    assert_eq!(errors.len(), 1, "{text}");
+    errors[0].to_owned()
+}
+
+fn parts(out: &str) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(out) else { return Vec::new() };
+    let paths = entries.filter_map(|e| Some(e.ok()?.path()));
+    paths.filter(|p| p.extension().is_some_and(|e| e == "part")).collect()
+}
+
+#[test]
+fn a_movie_gives_n_minus_w_plus_one_maps_and_a_record() {
+    let bench = Bench::new();
+    let (model, movie, out) =
+        (bench.model("heat-transient-closed-form"), bench.movie("u.npy", (9, 70, 80)), bench.path("out"));
+    let output = run(&[
+        "run",
+        &model,
+        &movie,
+        "--with",
+        "m=0",
+        "--spacing",
+        "t=2s,y=0.1um,x=0.1um",
+        "--out",
+        &out,
+        "--format",
+        "npy",
+        "--format",
+        "tiff",
+    ]);
+    assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8(output.stdout).expect("UTF-8");
+    assert!(text.contains("5 maps of 70 x 80 pixels from 9 frames") && text.contains("um^2/s"), "{text}");
+
+    let lambda: Array3<f32> = read_npy(Path::new(&out).join("lambda.npy")).expect("lambda.npy");
+    assert_eq!(lambda.dim(), (5, 70, 80));
+    let json = record(&out);
+    assert_eq!(json["status"], "complete");
+    assert_eq!((&json["frames"]["read"], &json["frames"]["computed"]), (&9.into(), &5.into()));
+    assert_eq!(json["frames"]["lost"], Value::Array(Vec::new()));
+    let maps: Vec<(u64, f64)> = json["maps"]
+        .as_array()
+        .expect("maps")
+        .iter()
+        .map(|m| (m["frame"].as_u64().unwrap_or(99), m["time"].as_f64().unwrap_or(-1.0)))
+        .collect();
+    assert_eq!(maps, [(2, 4.0), (3, 6.0), (4, 8.0), (5, 10.0), (6, 12.0)]);
+    assert_eq!(json["outputs"]["lambda"]["unit"], "um^2/s");
+    assert_eq!(json["spacing"]["t"]["unit"], "s");
+    assert_eq!(json["model"]["sha256"].as_str().map(str::len), Some(64));
+    assert!(json["latency_ms"]["p50"].as_f64() > Some(0.0) && json["machine"].is_string());
+    assert_eq!(parts(&out), Vec::<PathBuf>::new());
+    assert!(Path::new(&out).join("lambda.tif").exists());
+}
+
+#[test]
+fn threads_and_standard_input_give_the_same_bits() {
+    let bench = Bench::new();
+    let (model, movie) = (bench.model("heat-transient-closed-form"), bench.movie("u.npy", (6, 150, 260)));
+    let lambda = |extra: &[&str], stdin: Option<Vec<u8>>| {
+        let out = bench.path(&format!("out{}", extra.join("").replace(['/', ':'], "")));
+        let input = if stdin.is_some() { "-" } else { &movie };
+        let args = [&["run", &model, input, "--with", "m=0", "--out", &out, "--format", "npy"], extra].concat();
+        let mut child = mollifier(&args)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary runs");
+        if let Some(bytes) = stdin {
+            child.stdin.take().expect("piped").write_all(&bytes).expect("it reads");
+        }
+        let output = child.wait_with_output().expect("it ends");
+        assert!(output.status.success(), "{output:?}");
+        let maps: Array3<f32> = read_npy(Path::new(&out).join("lambda.npy")).expect("lambda.npy");
+        maps.iter().map(|v| v.to_bits()).collect::<Vec<_>>()
+    };
+    let one = lambda(&["--threads", "1"], None);
+    assert_eq!(one, lambda(&["--threads", "3"], None));
+    let values: Array3<f32> = read_npy(&movie).expect("the movie");
+    let bytes = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+    assert_eq!(one, lambda(&["--raw", "f32:150x260"], Some(bytes)));
+}
+
+#[test]
+fn a_series_gives_one_value_a_sample() {
+    let bench = Bench::new();
+    let (model, out, input) = (bench.model("langevin-closed-form"), bench.path("out"), bench.path("s.npy"));
+    let values: Array1<f64> = (0..3000).map(|i| 20.0 + (f64::from(i) / 90.0).sin()).collect();
+    write_npy(&input, &values).expect("it is written");
+    let output =
+        run(&["run", &model, &input, "--spacing", "t=10ms", "--with", "a=0", "--out", &out, "--format", "npy"]);
+    assert!(output.status.success(), "{output:?}");
+    let lambda: Array1<f32> = read_npy(Path::new(&out).join("lambda.npy")).expect("lambda.npy");
+    assert_eq!(lambda.len(), 3000);
+    // With a = 0 lambda is the derivative: cos(i / 90) / 90 a sample, 10 ms apart.
+    for i in (200..2800).step_by(100) {
+        let expected = (i as f32 / 90.0).cos() / 900.0;
+        assert!((lambda[i] - expected).abs() < 2e-5, "sample {i}: {} for {expected}", lambda[i]);
+    }
+    assert_eq!(record(&out)["outputs"]["lambda"]["unit"], "[u]/ms");
+}
+
+#[test]
+fn what_is_missing_is_said_with_what_to_type() {
+    let bench = Bench::new();
+    let (heat, transient) = (bench.model("heat-closed-form"), bench.model("heat-transient-closed-form"));
+    let langevin = bench.model("langevin-closed-form");
+    let movie = bench.movie("u.npy", (5, 70, 80));
+    let small = bench.path("small.npy");
+    write_npy(&small, &Array2::<f32>::zeros((20, 20))).expect("it is written");
+    let series = bench.path("s.npy");
+    write_npy(&series, &Array1::<f64>::linspace(0.0, 1.0, 500)).expect("it is written");
+    for (args, words) in [
+        (vec!["run", &heat, &movie], vec!["--with m=PATH|NUMBER"]),
+        (vec!["run", &heat, &movie, "--with", "kap=1"], vec!["kap", "m ("]),
+        (vec!["run", &heat, &movie, "--with", &format!("m={small}")], vec!["[20, 20]", "[70, 80]"]),
+        (vec!["run", &heat, &movie, "--with", "m=1", "--spacing", "y=1um,x=2um"], vec!["--aspect y=1,x=2 -o"]),
+        (vec!["run", &transient, &movie, "--with", "m=1", "--spacing", "y=1um,x=1um"], vec!["--spacing t=2s"]),
+        (vec!["run", &transient, &small, "--with", "m=1"], vec!["1 frames", "at least 5"]),
+        (vec!["run", &langevin, &series, "--spacing", "t=1s"], vec!["--with a=NUMBER", "1/s"]),
+        (vec!["run", &langevin, &movie], vec!["u.npy"]),
+        (vec!["run", &heat, &movie, "--with", "m=1", "--backend", "ort"], vec!["not built into this version"]),
+        (vec!["run", &heat, &movie, "--with", "m=1", "--format", "npy"], vec!["--out"]),
+    ] {
+        let line = fails(&args, 2);
+        for word in words {
+            assert!(line.contains(word), "{args:?}: {line}");
+        }
+    }
+    let tiny = bench.path("tiny.npy");
+    write_npy(&tiny, &Array2::<f32>::zeros((4, 4))).expect("it is written");
+    assert!(fails(&["run", &heat, &tiny, "--with", "m=1"], 1).contains("at least"));
+}
+
+#[test]
+fn a_recording_that_breaks_off_leaves_nothing_that_looks_complete() {
+    let bench = Bench::new();
+    let (model, movie, out) =
+        (bench.model("heat-transient-closed-form"), bench.movie("u.npy", (9, 70, 80)), bench.path("out"));
+    let values: Array3<f32> = read_npy(&movie).expect("the movie");
+    let mut bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+    bytes.truncate(8 * 70 * 80 * 4 + 100);
+    let mut child =
+        mollifier(&["run", &model, "-", "--raw", "f32:70x80", "--with", "m=0", "--out", &out, "--format", "tiff"])
+            .stdin(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary runs");
+    child.stdin.take().expect("piped").write_all(&bytes).expect("it reads");
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(!Path::new(&out).join("run.json").exists() && !Path::new(&out).join("lambda.tif").exists());
+    assert!(!parts(&out).is_empty());
+    assert!(String::from_utf8_lossy(&output.stderr).contains(".part"), "{output:?}");
+}
+
+#[test]
+#[cfg(unix)]
+fn ctrl_c_commits_the_maps_done_so_far() {
+    let bench = Bench::new();
+    let (model, movie, out) =
+        (bench.model("heat-transient-closed-form"), bench.movie("u.npy", (400, 64, 64)), bench.path("out"));
+    let mut child =
+        mollifier(&["run", &model, &movie, "--with", "m=0", "--rate", "20", "--out", &out, "--format", "npy"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the binary runs");
+    let part = Path::new(&out).join("lambda.npy.part");
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while fs::metadata(&part).map_or(0, |m| m.len()) < 5 * 64 * 64 * 4 {
+        assert!(Instant::now() < deadline, "no map was written in time");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill runs");
+    assert!(killed.success());
+    assert!(child.wait().expect("it ends").success());
+    let json = record(&out);
+    assert_eq!(json["status"], "interrupted");
+    let lambda: Array3<f32> = read_npy(Path::new(&out).join("lambda.npy")).expect("lambda.npy");
+    let maps = json["maps"].as_array().expect("maps").len();
+    assert!(lambda.dim().0 == maps && (5..396).contains(&maps), "{maps} maps, {:?}", lambda.dim());
+    assert_eq!(parts(&out), Vec::<PathBuf>::new());
+}

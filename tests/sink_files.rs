@@ -1,0 +1,349 @@
+//! What the sinks write is read back by other code; a run that is not committed leaves nothing that looks complete.
+
+use std::error::Error;
+use std::fs;
+use std::path::Path;
+
+use mollifier::sink::{Format, MapInfo, OutputSet, SeriesInfo, SinkError};
+use serde_json::json;
+
+type Outcome = Result<(), Box<dyn Error>>;
+
+fn map_info(name: &str, shape: [usize; 2], maps: Option<u64>) -> MapInfo {
+    MapInfo {
+        name: name.into(),
+        quantity: "diffusivity".into(),
+        unit: Some("um^2/s".into()),
+        shape,
+        maps,
+        spacing: "t=2s,y=0.1um,x=0.1um".parse().expect("a spacing"),
+        log_scale: true,
+        description: "transient heat, u_t = div(lambda grad u)".into(),
+    }
+}
+
+fn series_info(name: &str, channels: usize) -> SeriesInfo {
+    SeriesInfo {
+        name: name.into(),
+        quantity: "forcing".into(),
+        unit: Some("mV/s".into()),
+        channels,
+        step: Some("0.1s".parse().expect("a step")),
+        log_scale: false,
+        description: "Langevin".into(),
+    }
+}
+
+/// A map with a NaN in it.
+fn map(shape: [usize; 2], number: u64) -> Vec<f32> {
+    let [rows, columns] = shape;
+    let mut map: Vec<f32> = (0..rows * columns).map(|i| (i as f32).sin() + number as f32).collect();
+    map[1] = f32::NAN;
+    map
+}
+
+fn write_maps(dir: &Path, infos: &[MapInfo], formats: &[Format], count: u64) -> Result<OutputSet, SinkError> {
+    let mut set = OutputSet::create(dir, infos, formats)?;
+    for n in 0..count {
+        let maps: Vec<Vec<f32>> = infos.iter().map(|i| map(i.shape, n)).collect();
+        let slices: Vec<&[f32]> = maps.iter().map(Vec::as_slice).collect();
+        set.write(n, n + 2, 2.0 * (n + 2) as f64, &slices)?;
+    }
+    Ok(set)
+}
+
+fn names(dir: &Path) -> Result<Vec<String>, std::io::Error> {
+    let mut names: Vec<String> = fs::read_dir(dir)?
+        .map(|e| e.map(|e| e.file_name().to_string_lossy().into_owned()))
+        .collect::<Result<_, _>>()?;
+    names.sort();
+    Ok(names)
+}
+
+fn bits(values: &[f32]) -> Vec<u32> {
+    values.iter().map(|v| v.to_bits()).collect()
+}
+
+fn check_tiff(path: &Path, shape: [usize; 2], count: u64) -> Outcome {
+    use tiff::decoder::{Decoder, DecodingResult};
+    use tiff::tags::Tag;
+    let mut decoder = Decoder::new(fs::File::open(path)?)?;
+    let xml = decoder.get_tag_ascii_string(Tag::ImageDescription)?;
+    let document = roxmltree::Document::parse(xml.trim())?;
+    let pixels = document.descendants().find(|n| n.has_tag_name("Pixels")).ok_or("no Pixels")?;
+    for (name, value) in [("SizeT", count.to_string().as_str()), ("PhysicalSizeX", "0.1"), ("PhysicalSizeXUnit", "µm")]
+    {
+        assert_eq!(pixels.attribute(name), Some(value), "{name}");
+    }
+    assert_eq!((pixels.attribute("TimeIncrement"), pixels.attribute("TimeIncrementUnit")), (Some("2"), Some("s")));
+    assert!(xml.contains(r#"<M K="unit">um^2/s</M>"#), "{xml}");
+    for n in 0..count {
+        assert_eq!(decoder.dimensions()?, (shape[1] as u32, shape[0] as u32));
+        let DecodingResult::F32(values) = decoder.read_image()? else { return Err("not float32".into()) };
+        assert_eq!(bits(&values), bits(&map(shape, n)));
+        assert_eq!(decoder.more_images(), n + 1 < count);
+        if decoder.more_images() {
+            decoder.next_image()?;
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn maps_come_back_bit_for_bit() -> Outcome {
+    // An odd size, one pixel, a single map; known and unknown numbers of maps (classic TIFF and BigTIFF).
+    for (shape, count) in [([5, 7], 3), ([1, 2], 1), ([16, 16], 12)] {
+        for known in [Some(count), None] {
+            let dir = tempfile::tempdir()?;
+            let infos = [map_info("lambda", shape, known), map_info("residual", shape, known)];
+            let set = write_maps(dir.path(), &infos, &[Format::Tiff, Format::Npy], count)?;
+            set.commit(&json!({"maps": count}))?;
+            let expected = ["lambda.npy", "lambda.tif", "residual.npy", "residual.tif", "run.json"];
+            assert_eq!(names(dir.path())?, expected);
+
+            check_tiff(&dir.path().join("lambda.tif"), shape, count)?;
+            let start = fs::read(dir.path().join("residual.tif"))?;
+            assert_eq!(start[2], if known.is_some() { 42 } else { 43 });
+
+            let array: ndarray::Array3<f32> = ndarray_npy::read_npy(dir.path().join("residual.npy"))?;
+            assert_eq!(array.dim(), (count as usize, shape[0], shape[1]));
+            let all: Vec<f32> = (0..count).flat_map(|n| map(shape, n)).collect();
+            assert_eq!(bits(array.as_slice().ok_or("not in C order")?), bits(&all));
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn series_come_back_with_their_axes() -> Outcome {
+    let dir = tempfile::tempdir()?;
+    let infos = [series_info("one", 1), series_info("two", 2)];
+    let mut set = OutputSet::create_series(dir.path(), &infos, &[Format::Npy, Format::Csv])?;
+    set.write_samples(0, &[&[1.0, 2.0], &[10.0, 20.0, 11.0, 21.0]])?;
+    set.write_samples(2, &[&[], &[]])?;
+    set.write_samples(2, &[&[f32::NAN, 0.5], &[12.0, 22.0, 13.0, 1e-9]])?;
+    assert_eq!(set.complete(), 4);
+    set.commit(&json!({}))?;
+
+    let one: ndarray::Array1<f32> = ndarray_npy::read_npy(dir.path().join("one.npy"))?;
+    assert_eq!(bits(&one.to_vec()), bits(&[1.0, 2.0, f32::NAN, 0.5]));
+    let two: ndarray::Array2<f32> = ndarray_npy::read_npy(dir.path().join("two.npy"))?;
+    assert_eq!(two.dim(), (2, 4));
+    assert_eq!(two.row(1).to_vec(), [20.0, 21.0, 22.0, 1e-9]);
+
+    let text = fs::read_to_string(dir.path().join("one.csv"))?;
+    assert_eq!(text, "sample,time [s],one [mV/s]\n0,0,1\n1,0.1,2\n2,0.2,NaN\n3,0.3,0.5\n");
+    let text = fs::read_to_string(dir.path().join("two.csv"))?;
+    assert!(text.starts_with("sample,time [s],two 0 [mV/s],two 1 [mV/s]\n0,0,10,20\n"), "{text}");
+    assert!(text.ends_with("3,0.3,13,1e-9\n"), "{text}");
+    Ok(())
+}
+
+#[test]
+fn maps_as_text_have_a_row_for_each_pixel() -> Outcome {
+    let dir = tempfile::tempdir()?;
+    let mut set = OutputSet::create(dir.path(), &[map_info("lambda", [2, 1], None)], &[Format::Csv])?;
+    set.write(0, 0, 0.0, &[&[1.5, f32::NAN]])?;
+    set.write(1, 1, 2.0, &[&[2.5, 3.5]])?;
+    set.commit(&json!({}))?;
+    let text = fs::read_to_string(dir.path().join("lambda.csv"))?;
+    assert_eq!(text, "map,y,x,lambda [um^2/s]\n0,0,0,1.5\n0,1,0,NaN\n1,0,0,2.5\n1,1,0,3.5\n");
+    Ok(())
+}
+
+/// Width, height and pixels of a PNG file.
+fn picture(path: &Path) -> Result<(u32, u32, Vec<u8>), Box<dyn Error>> {
+    let decoder = png::Decoder::new(std::io::BufReader::new(fs::File::open(path)?));
+    let mut reader = decoder.read_info()?;
+    let mut pixels = vec![0; reader.output_buffer_size().ok_or("too large")?];
+    let info = reader.next_frame(&mut pixels)?;
+    Ok((info.width, info.height, pixels))
+}
+
+#[test]
+fn pictures_show_maps_of_every_kind() -> Outcome {
+    let dir = tempfile::tempdir()?;
+    let shape = [8, 10];
+    let ramp: Vec<f32> = (0..80).map(|i| i as f32).collect();
+    let mut hole = ramp.clone();
+    hole[0] = f32::NAN;
+    let kinds: [(&str, Vec<f32>); 6] = [
+        ("ramp", ramp.clone()),
+        ("hole", hole),
+        ("signed", ramp.iter().map(|v| v - 40.0).collect()),
+        ("flat", vec![3.0; 80]),
+        ("nothing", vec![f32::NAN; 80]),
+        ("wild", ramp.iter().map(|v| if *v == 5.0 { f32::INFINITY } else { v * 1e30 }).collect()),
+    ];
+    for (name, values) in &kinds {
+        let mut info = map_info(name, shape, Some(1));
+        info.log_scale = *name != "signed";
+        let mut set = OutputSet::create(dir.path(), &[info], &[Format::Png])?;
+        set.write(0, 0, 0.0, &[values])?;
+        set.commit(&json!({}))?;
+    }
+    // The map begins at (20, 70) and a value is 40 pixels wide.
+    let color = |name: &str, x: usize, y: usize| -> Result<[u8; 3], Box<dyn Error>> {
+        let (width, height, pixels) = picture(&dir.path().join(format!("{name}.png")))?;
+        assert!(width > 440 && height > 390, "{width} x {height}");
+        let at = 3 * ((70 + 40 * y + 20) * width as usize + 20 + 40 * x + 20);
+        Ok([pixels[at], pixels[at + 1], pixels[at + 2]])
+    };
+    assert_eq!(color("ramp", 0, 0)?, [68, 1, 84]);
+    assert_eq!(color("ramp", 9, 7)?, [253, 231, 37]);
+    assert_eq!(color("hole", 0, 0)?, [0xbb; 3]);
+    assert_eq!(color("nothing", 5, 5)?, [0xbb; 3]);
+    let [red, _, blue] = color("signed", 0, 0)?;
+    assert!(blue > red);
+    let [red, _, blue] = color("signed", 9, 7)?;
+    assert!(red > blue);
+    Ok(())
+}
+
+#[test]
+fn plots_take_series_of_every_kind() -> Outcome {
+    let dir = tempfile::tempdir()?;
+    let kinds: [Vec<f32>; 5] = [
+        vec![1.0],
+        vec![f32::NAN; 10],
+        vec![2.5; 10_000],
+        (0..10_000).map(|i| if i % 7 == 0 { f32::NAN } else { i as f32 }).collect(),
+        vec![f32::INFINITY, 1.0, f32::NEG_INFINITY, -3e38, 3e38],
+    ];
+    for values in &kinds {
+        let infos = [series_info("one", 1), series_info("many", 12)];
+        let mut set = OutputSet::create_series(dir.path(), &infos, &[Format::Png])?;
+        let many: Vec<f32> = values.iter().flat_map(|v| [*v; 12]).collect();
+        set.write_samples(0, &[values, &many])?;
+        set.commit(&json!({}))?;
+        let (_, height, pixels) = picture(&dir.path().join("one.png"))?;
+        assert!(height > 300 && pixels.iter().any(|v| *v < 128));
+        picture(&dir.path().join("many.png"))?;
+    }
+    Ok(())
+}
+
+#[test]
+fn without_a_commit_nothing_looks_complete() -> Outcome {
+    let dir = tempfile::tempdir()?;
+    let infos = [map_info("lambda", [4, 5], None)];
+    write_maps(dir.path(), &infos, &[Format::Tiff], 1)?.commit(&json!({"run": 1}))?;
+    let before = fs::read(dir.path().join("lambda.tif"))?;
+
+    let set = write_maps(dir.path(), &infos, &[Format::Tiff, Format::Npy], 3)?;
+    assert_eq!(set.complete(), 3);
+    drop(set);
+    let expected = ["journal.json", "lambda.npy.part", "lambda.tif", "lambda.tif.part", "run.json"];
+    assert_eq!(names(dir.path())?, expected);
+    assert_eq!(fs::read(dir.path().join("lambda.tif"))?, before);
+    let journal: serde_json::Value = serde_json::from_slice(&fs::read(dir.path().join("journal.json"))?)?;
+    assert_eq!((&journal["complete"], &journal["last"]), (&json!(3), &json!(4)));
+    assert_eq!(journal["parts"][0][0], json!("lambda.tif.part"));
+    let length = fs::metadata(dir.path().join("lambda.tif.part"))?.len();
+    assert_eq!(journal["parts"][0][1], json!(length));
+
+    // The next run is not kept back by the rest, clears it away and replaces the old files only when it commits.
+    let set = write_maps(dir.path(), &infos, &[Format::Tiff], 2)?;
+    assert_eq!(fs::read(dir.path().join("lambda.tif"))?, before);
+    set.commit(&json!({"run": 2}))?;
+    assert_eq!(names(dir.path())?, ["lambda.tif", "run.json"]);
+    check_tiff(&dir.path().join("lambda.tif"), [4, 5], 2)?;
+    let run: serde_json::Value = serde_json::from_slice(&fs::read(dir.path().join("run.json"))?)?;
+    assert_eq!(run["run"], 2);
+    Ok(())
+}
+
+#[test]
+fn the_part_of_a_killed_run_is_readable() -> Outcome {
+    let dir = tempfile::tempdir()?;
+    let set = write_maps(dir.path(), &[map_info("lambda", [3, 3], Some(100))], &[Format::Tiff], 4)?;
+    drop(set);
+    let mut decoder = tiff::decoder::Decoder::new(fs::File::open(dir.path().join("lambda.tif.part"))?)?;
+    let mut pages = 1;
+    while decoder.more_images() {
+        decoder.next_image()?;
+        pages += 1;
+    }
+    assert_eq!(pages, 4);
+    Ok(())
+}
+
+#[test]
+fn two_runs_do_not_share_a_folder() -> Outcome {
+    let dir = tempfile::tempdir()?;
+    let infos = [map_info("lambda", [3, 3], None)];
+    let first = write_maps(dir.path(), &infos, &[Format::Npy], 1)?;
+    assert!(matches!(OutputSet::create(dir.path(), &infos, &[Format::Npy]), Err(SinkError::Busy { .. })));
+    first.commit(&json!({}))?;
+    assert_eq!(names(dir.path())?, ["lambda.npy", "run.json"]);
+    Ok(())
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_is_an_error_at_the_start() -> Outcome {
+    let dir = tempfile::tempdir()?;
+    let infos = [map_info("lambda", [3, 3], None)];
+    let file = dir.path().join("file");
+    fs::write(&file, "text")?;
+    for path in [file.clone(), file.join("below")] {
+        let error = OutputSet::create(&path, &infos, &[Format::Npy]).err().ok_or("made a folder of a file")?;
+        assert!(matches!(error, SinkError::Create { .. }), "{error}");
+        assert!(error.to_string().contains("file"), "{error}");
+        assert!(!error.to_string().contains('\n'), "{error}");
+    }
+    assert_eq!(fs::read(&file)?, b"text");
+
+    let out = dir.path().join("out");
+    fs::create_dir_all(out.join("lambda.tif"))?;
+    let result = OutputSet::create(&out, &infos, &[Format::Tiff]);
+    assert!(matches!(result, Err(SinkError::Occupied { .. })));
+    Ok(())
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_names_the_file_and_what_is_complete() -> Outcome {
+    let dir = tempfile::tempdir()?;
+    std::os::unix::fs::symlink("/dev/full", dir.path().join("full.npy.part"))?;
+    let error = OutputSet::create(dir.path(), &[map_info("full", [3, 3], None)], &[Format::Npy]).err();
+    let error = error.ok_or("wrote to a full device")?;
+    assert!(matches!(error, SinkError::Full { complete: 0, .. }), "{error}");
+    assert!(error.to_string().contains("full.npy.part: no space left"), "{error}");
+    assert!(!dir.path().join("full.npy").exists());
+
+    // A picture is drawn at the commit: by then there are maps, and the other files must not get their names.
+    std::os::unix::fs::symlink("/dev/full", dir.path().join("lambda.png.part"))?;
+    let formats = [Format::Npy, Format::Png];
+    let set = write_maps(dir.path(), &[map_info("lambda", [3, 3], None)], &formats, 2)?;
+    let error = set.commit(&json!({})).expect_err("wrote to a full device");
+    assert!(matches!(error, SinkError::Full { complete: 2, .. }), "{error}");
+    assert!(error.to_string().ends_with("2 maps are complete in the .part files"), "{error}");
+    assert!(!dir.path().join("lambda.npy").exists() && !dir.path().join("run.json").exists());
+    Ok(())
+}
+
+#[test]
+fn misuse_is_told_apart() -> Outcome {
+    let dir = tempfile::tempdir()?;
+    let good = map([3, 3], 0);
+    for name in ["", "..", "../lambda", "a/b", ".hidden", "a\\b", "lambda\n"] {
+        let result = OutputSet::create(dir.path(), &[map_info(name, [3, 3], None)], &[Format::Npy]);
+        assert!(matches!(result, Err(SinkError::Name { .. })), "{name}");
+    }
+    let twice = [map_info("lambda", [3, 3], None), map_info("Lambda", [3, 3], None)];
+    assert!(matches!(OutputSet::create(dir.path(), &twice, &[Format::Npy]), Err(SinkError::Name { .. })));
+    let series = OutputSet::create_series(dir.path(), &[series_info("s", 1)], &[Format::Tiff]);
+    assert!(matches!(series, Err(SinkError::Unsupported { .. })));
+
+    let mut set = OutputSet::create(dir.path(), &[map_info("lambda", [3, 3], None)], &[Format::Npy, Format::Npy])?;
+    assert!(matches!(set.write(1, 0, 0.0, &[&good]), Err(SinkError::Mismatch { .. })));
+    assert!(matches!(set.write(0, 0, 0.0, &[&good, &good]), Err(SinkError::Mismatch { .. })));
+    assert!(matches!(set.write(0, 0, 0.0, &[&good[1..]]), Err(SinkError::Mismatch { .. })));
+    assert!(matches!(set.write_samples(0, &[&good]), Err(SinkError::Mismatch { .. })));
+    assert!(matches!(set.commit(&json!({})), Err(SinkError::Empty { .. })));
+
+    let error = "zarr".parse::<Format>().expect_err("no zarr yet").to_string();
+    assert!(error.contains("zarr") && error.contains("tiff, npy, csv, png"), "{error}");
+    assert_eq!("TIFF".parse::<Format>().ok(), Some(Format::Tiff));
+    Ok(())
+}

@@ -1,0 +1,135 @@
+//! Signals through the pipeline: whatever the blocks they come in, the result is the same to the last bit.
+
+mod common;
+
+use common::{FakeModel, FakeSamples, hash};
+use mollifier::source::{Read, SampleSource, SeriesInfo, SourceError};
+use mollifier::stream::{Report, SampleBlock, Samples, SeriesOptions, StreamError, run_series};
+use proptest::prelude::*;
+
+fn signal(samples: usize, channels: usize) -> Vec<f64> {
+    (0..samples * channels)
+        .map(|i| {
+            let h = hash(i as u64);
+            if h < 0.02 { f64::NAN } else { 20.0 + (i as f64 / 60.0).sin() + 0.1 * h }
+        })
+        .collect()
+}
+
+type Given = Vec<Vec<Vec<f32>>>;
+
+/// Outputs by output and channel.
+fn run(source: Box<dyn SampleSource>, options: &SeriesOptions) -> (Given, Result<Report, StreamError>) {
+    let mut given: Given = Vec::new();
+    let result = run_series(&FakeModel::series(), source, options, &mut |block: &SampleBlock<'_>| {
+        given.resize(block.outputs.len(), Vec::new());
+        for (output, all) in block.outputs.iter().zip(&mut given) {
+            all.resize(output.nrows(), Vec::new());
+            for (row, all) in output.rows().into_iter().zip(all) {
+                assert_eq!(all.len() as u64, block.first);
+                all.extend(row);
+            }
+        }
+        Ok(())
+    });
+    (given, result)
+}
+
+fn bits(given: &Given) -> Vec<u32> {
+    given.iter().flatten().flatten().map(|v| v.to_bits()).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+    #[test]
+    fn any_chunking_equals_the_batch(
+        samples in 1usize..4000, channels in 1usize..4, lengths in prop::collection::vec(1usize..700, 1..6),
+        hop in 1usize..300,
+    ) {
+        let values = signal(samples, channels);
+        let batch = SeriesOptions { hop, ..SeriesOptions::default() };
+        let (a, _) = run(Box::new(FakeSamples::new(values.clone(), channels, vec![samples])), &batch);
+        let (b, report) = run(Box::new(FakeSamples::new(values, channels, lengths)), &batch);
+        prop_assert_eq!(bits(&a), bits(&b));
+        prop_assert_eq!(a[0].len(), channels);
+        prop_assert!(a[0].iter().all(|c| c.len() == samples));
+        prop_assert_eq!(report.expect("the run succeeds").computed, samples as u64);
+    }
+
+    #[test]
+    fn the_hop_does_not_show(samples in 1usize..3000, hop in 1usize..300) {
+        // Missing samples at a tile's very end are filled from what is known there, so none are missing here.
+        let values: Vec<f64> = (0..samples).map(|i| (i as f64 / 50.0).cos() + hash(i as u64)).collect();
+        let with = |hop| {
+            let options = SeriesOptions { hop, ..SeriesOptions::default() };
+            run(Box::new(FakeSamples::new(values.clone(), 1, vec![97])), &options).0
+        };
+        prop_assert_eq!(bits(&with(hop)), bits(&with(256)));
+    }
+}
+
+#[test]
+fn every_channel_is_by_itself() {
+    let (a, b) = (signal(900, 1), signal(1800, 1).split_off(900));
+    let both = a.iter().zip(&b).flat_map(|(x, y)| [*x, *y]).collect();
+    let options = SeriesOptions::default();
+    let alone = |v: &[f64]| run(Box::new(FakeSamples::new(v.to_vec(), 1, vec![50])), &options).0;
+    let (two, _) = run(Box::new(FakeSamples::new(both, 2, vec![31])), &options);
+    assert_eq!(bits(&vec![vec![two[0][0].clone()]]), bits(&alone(&a)[..1].to_vec()));
+    assert_eq!(bits(&vec![vec![two[0][1].clone()]]), bits(&alone(&b)[..1].to_vec()));
+}
+
+/// Gives two blocks with a gap between them.
+struct Gap(SeriesInfo, Vec<Samples>);
+
+impl SampleSource for Gap {
+    fn info(&self) -> &SeriesInfo {
+        &self.0
+    }
+    fn read(&mut self, block: &mut Samples) -> Result<Read, SourceError> {
+        match self.1.pop() {
+            Some(next) => *block = next,
+            None => return Ok(Read::End),
+        }
+        Ok(Read::Filled)
+    }
+}
+
+fn gap(first: u64, second: u64) -> Box<Gap> {
+    let info = FakeSamples::new(Vec::new(), 1, vec![1]).info().clone();
+    let block = |first| Samples { first, channels: 1, values: vec![1.0; 100] };
+    Box::new(Gap(info, vec![block(second), block(first)]))
+}
+
+#[test]
+fn a_gap_stays_a_gap() {
+    let (given, report) = run(gap(0, 160), &SeriesOptions::default());
+    let report = report.expect("the run succeeds");
+    assert_eq!((report.read, report.computed, report.lost.count), (200, 260, 60));
+    assert_eq!(given[1][0][130], 0.0, "no support inside the gap");
+    assert_eq!(given[1][0][50], 1.0);
+
+    let (_, report) = run(gap(0, 50), &SeriesOptions::default());
+    assert!(matches!(report, Err(StreamError::Order { index: 50, .. })));
+    let (_, report) = run(gap(0, u64::MAX - 100), &SeriesOptions::default());
+    assert!(matches!(report, Err(StreamError::Block { .. })));
+}
+
+#[test]
+fn the_noise_is_that_of_the_signal() {
+    let mut state = 1;
+    let mut normal = || {
+        state += 12;
+        (0..12).map(|k| hash(state * 31 + k)).sum::<f64>() - 6.0
+    };
+    let values: Vec<f64> = (0..5000).map(|i| (f64::from(i) / 200.0).sin() + 0.3 * normal()).collect();
+    let source = |v: &[f64]| Box::new(FakeSamples::new(v.to_vec(), 1, vec![64]));
+    let mut given = SeriesOptions::default();
+    given.givens.constants.insert("noise".into(), 0.0);
+    let (with, _) = run(source(&values), &SeriesOptions::default());
+    let (without, _) = run(source(&values), &given);
+    for i in (1100..5000).step_by(97) {
+        let noise = with[0][0][i] - without[0][0][i];
+        assert!((noise / 0.3 - 1.0).abs() < 0.15, "sample {i}: {noise}");
+    }
+}
