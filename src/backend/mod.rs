@@ -1,8 +1,13 @@
 //! Engines that compute a model: one trait to prepare a plan for a fixed tile shape, one to run it.
 
+mod native;
+mod tract;
+
+pub use tract::Tract;
+
 use ndarray::{ArrayViewD, ArrayViewMutD};
 
-use crate::model::Model;
+use crate::model::{Contract, Input, InputRole, Kind, Model};
 
 /// An engine that can compute inverse models.
 pub trait Backend: Send + Sync {
@@ -71,4 +76,52 @@ pub enum BackendError {
         /// Its own words.
         message: String,
     },
+}
+
+/// The concrete shape of a graph input at a tile shape: the batch is 1.
+#[must_use]
+pub fn tensor_shape(contract: &Contract, input: &Input, tile: &[usize]) -> Vec<usize> {
+    let with = |lead: &[usize]| lead.iter().chain(tile).copied().collect::<Vec<_>>();
+    let series = contract.kind == Kind::Series;
+    match input.role {
+        InputRole::Recording | InputRole::Valid if !series => with(&[1, contract.window]),
+        InputRole::Recording | InputRole::Valid | InputRole::Field => with(&[1]),
+        InputRole::Noise if series => with(&[1]),
+        InputRole::Spacing => vec![tile.len()],
+        InputRole::Time => vec![1, contract.window],
+        InputRole::Noise | InputRole::Constant | InputRole::Offset | InputRole::PhiLow | InputRole::PhiHigh => {
+            Vec::new()
+        }
+    }
+}
+
+/// Refuse inputs and outputs that are not of the bound shapes.
+fn check_shapes(
+    names: &[String],
+    expected_inputs: &[Vec<usize>],
+    inputs: &[ArrayViewD<'_, f32>],
+    expected_outputs: &[Vec<usize>],
+    outputs: &[ArrayViewMutD<'_, f32>],
+) -> Result<(), BackendError> {
+    if inputs.len() != expected_inputs.len() || outputs.len() != expected_outputs.len() {
+        return Err(BackendError::Shape {
+            what: "number of inputs and outputs".to_owned(),
+            got: vec![inputs.len(), outputs.len()],
+            expected: vec![expected_inputs.len(), expected_outputs.len()],
+        });
+    }
+    let wrong = |what: String, got: &[usize], expected: &[usize]| {
+        Err(BackendError::Shape { what, got: got.to_vec(), expected: expected.to_vec() })
+    };
+    for ((name, expected), got) in names.iter().zip(expected_inputs).zip(inputs) {
+        if got.shape() != expected {
+            return wrong(format!("input {name}"), got.shape(), expected);
+        }
+    }
+    for (i, (expected, got)) in expected_outputs.iter().zip(outputs).enumerate() {
+        if got.shape() != expected {
+            return wrong(format!("output {i}"), got.shape(), expected);
+        }
+    }
+    Ok(())
 }

@@ -2,66 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::graph::{BankOutput, BankRecord as Bank};
+pub use crate::physics::{Input, InputRole, Kind, Output, Transform};
+
 /// The contract's version that this library writes and reads.
 pub const VERSION: u32 = 1;
 /// The key of the contract in an ONNX file's `metadata_props`.
 pub const METADATA_KEY: &str = "mollifier.contract";
-
-/// What a model takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Kind {
-    /// One-dimensional signals, axes (batch, sample).
-    Series,
-    /// Images, axes (batch, window, y, x).
-    Fields,
-    /// A density map rendered from a localisation table (an image is taken as one too).
-    Localisations,
-}
-
-/// How the runtime comes by an input.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum InputRole {
-    /// The measured recording, `u`.
-    Recording,
-    /// A further known field, (batch, y, x), given by `--with NAME=PATH` (or a number: constant).
-    Field,
-    /// A scalar given by `--with NAME=NUMBER`, or its default.
-    Constant,
-    /// Sample distances along the tiled axes in the grid's order, (axis): y and x for images, t for series.
-    Spacing,
-    /// Validity of every value of the recording, 1 or 0, axes as the recording's.
-    Valid,
-    /// Times of the window's frames in the time step's unit, relative to the map's frame: (batch, window).
-    Time,
-    /// Standard deviation of the white noise in the recording. Scalar for fields; (batch, sample) for series.
-    Noise,
-    /// The reference value that the runtime subtracted from the recording: a scalar.
-    Offset,
-    /// The density of the phase phi = -1, a low percentile of the map unless given: a scalar.
-    PhiLow,
-    /// The density of the phase phi = +1, a high percentile of the map unless given: a scalar.
-    PhiHigh,
-}
-
-/// One graph input.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Input {
-    /// The tensor's name in the graph, and the NAME of `--with NAME=`.
-    pub name: String,
-    /// How the runtime comes by it.
-    pub role: InputRole,
-    /// Axis names of the tensor; empty for a scalar.
-    pub axes: Vec<String>,
-    /// Unit as a formula of axis units (`y^2/t`), empty where the user's own unit is kept.
-    pub unit: String,
-    /// Value in the unitless measure when the user gives none; `None` means it must be given.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub default: Option<f64>,
-    /// What it is, one line for `inspect` and for errors.
-    pub description: String,
-}
 
 /// The physical law a model inverts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -79,62 +26,6 @@ pub struct AxisGrid {
     pub name: String,
     /// Sample distance relative to the other spatial axes that the radii were laid out for (1 for `t`).
     pub aspect: f64,
-}
-
-/// How an output's values relate to the quantity the network works in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Transform {
-    /// Worked on as it is.
-    Identity,
-    /// Worked on as its logarithm (positive quantities); `std` is in that space.
-    Log,
-}
-
-/// One graph output.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Output {
-    /// The tensor's name in the graph and the name of the file that holds it.
-    pub name: String,
-    /// What it is, in the field's words: `diffusivity`, `forcing`.
-    pub quantity: String,
-    /// Unit as a formula of axis and input units: `y^2/t`; empty for pure numbers.
-    pub unit: String,
-    /// Space in which it was estimated.
-    pub transform: Transform,
-}
-
-/// One multi-scale set of separable operators inside the graph.
-///
-/// A runtime may compute it natively and start the rest of the graph at `outputs`; a radius that does not fit
-/// the frame is left out by replacing its outputs with zeros.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Bank {
-    /// Name, unique in the file.
-    pub name: String,
-    /// Kernel family: `poly4`, `poly8`, `bump`, `gauss`.
-    pub family: String,
-    /// Radius in samples along each grid axis but `t`, in the grid's order.
-    pub radius: Vec<usize>,
-    /// What happens at the tensor's border: `one-sided` or `zero` (zero padding, for masked averages).
-    pub edge: String,
-    /// Highest moment that the taps meet exactly, for derivative order a: a plus this.
-    pub correction: usize,
-    /// Tensors that enter, each (1, 1, y, x) or (1, 1, sample).
-    pub inputs: Vec<String>,
-    /// One entry a tensor that leaves: the input it is made from and the derivative order along each axis.
-    pub outputs: Vec<BankOutput>,
-}
-
-/// One derivative map that leaves a bank.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct BankOutput {
-    /// The tensor's name in the graph; its shape is the input's.
-    pub name: String,
-    /// Index into the bank's `inputs`.
-    pub input: usize,
-    /// Derivative order along each spatial axis, in the grid's order. In pixel units: not divided by spacing.
-    pub orders: Vec<usize>,
 }
 
 /// The range of a dimensionless group in which the model was tested or trained.
@@ -197,6 +88,12 @@ pub struct Contract {
 }
 
 impl Contract {
+    /// Number of axes that are tiled: 2 for images (y, x), 1 for series (sample).
+    #[must_use]
+    pub fn tiled_axes(&self) -> usize {
+        if self.kind == Kind::Series { 1 } else { 2 }
+    }
+
     /// The graph input with this role, where the model has one.
     #[must_use]
     pub fn input(&self, role: InputRole) -> Option<&Input> {

@@ -1,1 +1,8 @@
-//! operator
+//! Kernels applied along the axes of images and series: separable operators and banks that share passes.
+
+mod axis;
+mod bank;
+mod pass;
+
+pub use axis::Border;
+pub use bank::{BankError, BoundBank, Derivative};

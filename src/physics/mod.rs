@@ -1,1 +1,49 @@
-//! physics
+//! The laws whose hidden parameter a model finds, one file each: term maps, closed form, residual, support.
+//!
+//! A [`Law`] describes what its model takes and gives ([`Description`]) and builds the graph that computes it
+//! ([`Law::build`]). To add a law: write its file, list it in [`laws`], add a spec under `models/` and a row to
+//! the accuracy tests.
+
+mod interface;
+mod setting;
+
+pub use interface::{Description, Input, InputRole, Kind, Output, Transform};
+pub use setting::{Design, Grid, Inputs, PhysicsError};
+
+use crate::graph::{Graph, Value};
+
+/// What a law's graph gives: the declared outputs, and the maps a trunk may take.
+#[derive(Clone, Debug)]
+pub struct Estimate {
+    /// One map for each of [`Description::outputs`], in that order.
+    pub outputs: Vec<Value>,
+    /// Dimensionless maps for a learned trunk, by name: term maps, logarithms of estimates, confidences.
+    pub features: Vec<(String, Value)>,
+}
+
+/// A physical law with a hidden parameter.
+pub trait Law: Sync {
+    /// Name, equation, inputs and outputs of the law's models.
+    fn describe(&self) -> Description;
+
+    /// Build the closed-form estimate on `graph`.
+    ///
+    /// `inputs` holds a value for each of [`Description::inputs`]; `design` the spec's `[design]` table and the
+    /// pixel aspect.
+    ///
+    /// # Errors
+    /// A design table that lacks a key or holds an unknown one, or taps that do not exist.
+    fn build(&self, graph: &Graph, inputs: &Inputs, design: &Design) -> Result<Estimate, PhysicsError>;
+}
+
+/// Every law this library knows.
+#[must_use]
+pub fn laws() -> &'static [&'static dyn Law] {
+    &[]
+}
+
+/// The law with this name.
+#[must_use]
+pub fn law(name: &str) -> Option<&'static dyn Law> {
+    laws().iter().copied().find(|l| l.describe().name == name)
+}

@@ -59,18 +59,10 @@ impl<R: Read> CsvSource<R> {
     pub(super) fn new(reader: R, name: &str, options: &OpenOptions) -> Result<Self, SourceError> {
         let mut lines = Lines::new(reader, name);
         let Some((first, separator)) = first_row(&mut lines)? else {
-            return Err(SourceError::malformed(
-                Place::whole(name),
-                "no rows",
-                "a table of samples",
-            ));
+            return Err(SourceError::malformed(Place::whole(name), "no rows", "a table of samples"));
         };
         let has_header = is_header(&first.fields, separator);
-        let (header, mut rows) = if has_header {
-            (Some(first.fields), Vec::new())
-        } else {
-            (None, vec![first])
-        };
+        let (header, mut rows) = if has_header { (Some(first.fields), Vec::new()) } else { (None, vec![first]) };
         let mut column = match &options.column {
             Some(wanted) => Some(named_column(wanted, header.as_deref(), rows.first(), name)?),
             None => None,
@@ -99,14 +91,7 @@ impl<R: Read> CsvSource<R> {
         };
         let ahead = rows
             .iter()
-            .map(|row| {
-                value(
-                    row.fields.get(column).map(String::as_str),
-                    column,
-                    separator,
-                    || row.place.clone(),
-                )
-            })
+            .map(|row| value(row.fields.get(column).map(String::as_str), column, separator, || row.place.clone()))
             .collect::<Result<Vec<_>, _>>()?;
         let info = SeriesInfo {
             name: name.to_owned(),
@@ -115,15 +100,7 @@ impl<R: Read> CsvSource<R> {
             spacing: Spacing::default(),
             warnings: Vec::new(),
         };
-        Ok(Self {
-            info,
-            lines,
-            separator,
-            column,
-            ahead: ahead.into_iter(),
-            next: 0,
-            failed: None,
-        })
+        Ok(Self { info, lines, separator, column, ahead: ahead.into_iter(), next: 0, failed: None })
     }
 
     /// The next row's value; `None` at the end.
@@ -138,10 +115,7 @@ impl<R: Read> CsvSource<R> {
             let mut fields: Vec<Cow<'_, str>> = Vec::new();
             self.separator.split(line, &mut fields);
             let field = fields.into_iter().nth(self.column).map(Cow::into_owned);
-            return value(field.as_deref(), self.column, self.separator, || {
-                self.lines.place()
-            })
-            .map(Some);
+            return value(field.as_deref(), self.column, self.separator, || self.lines.place()).map(Some);
         }
     }
 }
@@ -174,11 +148,7 @@ impl<R: Read + Send> SampleSource for CsvSource<R> {
             return Err(e);
         }
         self.next += block.values.len() as u64;
-        Ok(if block.values.is_empty() {
-            super::Read::End
-        } else {
-            super::Read::Filled
-        })
+        Ok(if block.values.is_empty() { super::Read::End } else { super::Read::Filled })
     }
 }
 
@@ -187,10 +157,7 @@ fn is_skipped(line: &str) -> bool {
     line.is_empty() || line.starts_with('#')
 }
 
-fn next_row<R: Read>(
-    lines: &mut Lines<R>,
-    separator: Separator,
-) -> Result<Option<Row>, SourceError> {
+fn next_row<R: Read>(lines: &mut Lines<R>, separator: Separator) -> Result<Option<Row>, SourceError> {
     loop {
         let Some(line) = lines.next()? else {
             return Ok(None);
@@ -201,10 +168,7 @@ fn next_row<R: Read>(
         let mut fields = Vec::new();
         separator.split(line, &mut fields);
         let fields = fields.into_iter().map(Cow::into_owned).collect();
-        return Ok(Some(Row {
-            fields,
-            place: lines.place(),
-        }));
+        return Ok(Some(Row { fields, place: lines.place() }));
     }
 }
 
@@ -220,13 +184,7 @@ fn first_row<R: Read>(lines: &mut Lines<R>) -> Result<Option<(Row, Separator)>, 
         let mut fields = Vec::new();
         separator.split(line, &mut fields);
         let fields = fields.into_iter().map(Cow::into_owned).collect();
-        return Ok(Some((
-            Row {
-                fields,
-                place: lines.place(),
-            },
-            separator,
-        )));
+        return Ok(Some((Row { fields, place: lines.place() }, separator)));
     }
 }
 
@@ -245,20 +203,12 @@ fn value(
 ) -> Result<f64, SourceError> {
     let Some(field) = field else {
         let got = format!("no column {}", column + 1);
-        return Err(SourceError::malformed(
-            place(),
-            got,
-            "as many columns as in the first row",
-        ));
+        return Err(SourceError::malformed(place(), got, "as many columns as in the first row"));
     };
     match separator.number(field) {
         Some(value) => Ok(value),
         None if is_missing(field) => Ok(f64::NAN),
-        None => Err(SourceError::malformed(
-            place(),
-            format!("`{field}`"),
-            "a number",
-        )),
+        None => Err(SourceError::malformed(place(), format!("`{field}`"), "a number")),
     }
 }
 
@@ -271,11 +221,7 @@ fn named_column(
 ) -> Result<usize, SourceError> {
     let names = header.unwrap_or_default();
     let exact = names.iter().position(|n| n == wanted);
-    let found = exact.or_else(|| {
-        names
-            .iter()
-            .position(|n| n.eq_ignore_ascii_case(wanted.trim()))
-    });
+    let found = exact.or_else(|| names.iter().position(|n| n.eq_ignore_ascii_case(wanted.trim())));
     if let Some(column) = found {
         return Ok(column);
     }
@@ -287,21 +233,13 @@ fn named_column(
                 Some(names) => format!("one of {}, or a number from 1 to {columns}", list(names)),
                 None => format!("a number from 1 to {columns}: the table has no header"),
             };
-            Err(SourceError::misused(
-                Place::whole(name),
-                format!("no column `{wanted}`"),
-                expected,
-            ))
+            Err(SourceError::misused(Place::whole(name), format!("no column `{wanted}`"), expected))
         }
     }
 }
 
 fn list(names: &[impl AsRef<str>]) -> String {
-    names
-        .iter()
-        .map(|n| format!("`{}`", n.as_ref()))
-        .collect::<Vec<_>>()
-        .join(", ")
+    names.iter().map(|n| format!("`{}`", n.as_ref())).collect::<Vec<_>>().join(", ")
 }
 
 /// The only column with values; `None` where rows so far leave it open and `last` is not set.
@@ -312,20 +250,14 @@ fn only_column(
     name: &str,
     last: bool,
 ) -> Result<Option<usize>, SourceError> {
-    let columns = header.map_or_else(
-        || rows.first().map_or(0, |row| row.fields.len()),
-        <[String]>::len,
-    );
+    let columns = header.map_or_else(|| rows.first().map_or(0, |row| row.fields.len()), <[String]>::len);
     let mut numeric = Vec::new();
     let mut open = rows.is_empty();
     for column in 0..columns {
         if header.is_some_and(|names| is_not_value(&names[column])) {
             continue;
         }
-        let mut fields = rows
-            .iter()
-            .filter_map(|row| row.fields.get(column))
-            .filter(|f| !is_missing(f));
+        let mut fields = rows.iter().filter_map(|row| row.fields.get(column)).filter(|f| !is_missing(f));
         match fields.next() {
             None => open = true,
             Some(field) if separator.number(field).is_some() => numeric.push(column),
@@ -343,20 +275,12 @@ fn only_column(
         [only] => Ok(Some(*only)),
         [] => {
             let expected = "one column of numbers (name it with --column)";
-            Err(SourceError::misused(
-                Place::whole(name),
-                "no column of numbers",
-                expected,
-            ))
+            Err(SourceError::misused(Place::whole(name), "no column of numbers", expected))
         }
         several => {
             let labels: Vec<String> = several.iter().map(label).collect();
             let got = format!("{} columns of numbers ({})", labels.len(), list(&labels));
-            Err(SourceError::misused(
-                Place::whole(name),
-                got,
-                "--column with one of them",
-            ))
+            Err(SourceError::misused(Place::whole(name), got, "--column with one of them"))
         }
     }
 }
@@ -364,10 +288,6 @@ fn only_column(
 /// Whether a header's name is that of a time, a date or a running number, with or without a unit behind it.
 fn is_not_value(name: &str) -> bool {
     let lower = name.to_lowercase();
-    let word = lower
-        .split(['[', '(', '/', '_'])
-        .next()
-        .unwrap_or_default()
-        .trim();
+    let word = lower.split(['[', '(', '/', '_']).next().unwrap_or_default().trim();
     NOT_VALUES.contains(&word) || word.starts_with("unnamed")
 }

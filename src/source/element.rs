@@ -14,11 +14,7 @@ pub(super) enum Endian {
 }
 
 impl Endian {
-    pub(super) const NATIVE: Self = if cfg!(target_endian = "big") {
-        Self::Big
-    } else {
-        Self::Little
-    };
+    pub(super) const NATIVE: Self = if cfg!(target_endian = "big") { Self::Big } else { Self::Little };
 }
 
 /// A stored element type.
@@ -90,12 +86,8 @@ impl Element {
                 let (chunks, _) = bytes.as_chunks::<{ size_of::<$stored>() }>();
                 let convert = $convert;
                 match endian {
-                    Endian::Little => {
-                        out.extend(chunks.iter().map(|c| convert(<$stored>::from_le_bytes(*c))))
-                    }
-                    Endian::Big => {
-                        out.extend(chunks.iter().map(|c| convert(<$stored>::from_be_bytes(*c))))
-                    }
+                    Endian::Little => out.extend(chunks.iter().map(|c| convert(<$stored>::from_le_bytes(*c)))),
+                    Endian::Big => out.extend(chunks.iter().map(|c| convert(<$stored>::from_be_bytes(*c)))),
                 }
                 *pixels = Pixels::$variant(out);
             }};
@@ -143,11 +135,7 @@ fn exact(inexact: Option<i128>, place: impl FnOnce() -> Place) -> Result<(), Sou
         None => Ok(()),
         Some(value) => {
             let got = format!("the 64-bit integer {value}");
-            Err(SourceError::unsupported(
-                place(),
-                got,
-                "values that double precision holds exactly",
-            ))
+            Err(SourceError::unsupported(place(), got, "values that double precision holds exactly"))
         }
     }
 }
@@ -196,16 +184,9 @@ pub(super) fn to_luminance(pixels: &mut Pixels, samples: usize) {
         return;
     }
     match pixels {
-        Pixels::U8(v) => compact!(v, |r: u8, g: u8, b: u8| whole(r.into(), g.into(), b.into())
-            as u8),
-        Pixels::U16(v) => compact!(
-            v,
-            |r: u16, g: u16, b: u16| whole(r.into(), g.into(), b.into()) as u16
-        ),
-        Pixels::F32(v) => compact!(
-            v,
-            |r: f32, g: f32, b: f32| real(r.into(), g.into(), b.into()) as f32
-        ),
+        Pixels::U8(v) => compact!(v, |r: u8, g: u8, b: u8| whole(r.into(), g.into(), b.into()) as u8),
+        Pixels::U16(v) => compact!(v, |r: u16, g: u16, b: u16| whole(r.into(), g.into(), b.into()) as u16),
+        Pixels::F32(v) => compact!(v, |r: f32, g: f32, b: f32| real(r.into(), g.into(), b.into()) as f32),
         Pixels::F64(v) => compact!(v, real),
     }
 }
@@ -224,53 +205,25 @@ mod tests {
     #[test]
     fn every_type_keeps_its_values() -> Result<(), SourceError> {
         use Endian::{Big, Little};
-        assert_eq!(
-            decode(Element::Bool, &[0, 1, 7], Little)?,
-            Pixels::U8(vec![0, 1, 1])
-        );
-        assert_eq!(
-            decode(Element::U16, &[1, 2, 255, 255], Little)?,
-            Pixels::U16(vec![513, 65535])
-        );
-        assert_eq!(
-            decode(Element::U16, &[1, 2, 255, 255], Big)?,
-            Pixels::U16(vec![258, 65535])
-        );
-        assert_eq!(
-            decode(Element::I16, &(-5i16).to_be_bytes(), Big)?,
-            Pixels::F32(vec![-5.0])
-        );
-        assert_eq!(
-            decode(Element::U32, &u32::MAX.to_le_bytes(), Little)?,
-            Pixels::F64(vec![4294967295.0])
-        );
-        assert_eq!(
-            decode(Element::F64, &0.1f64.to_be_bytes(), Big)?,
-            Pixels::F64(vec![0.1])
-        );
-        assert_eq!(
-            decode(Element::I64, &(-7i64).to_le_bytes(), Little)?,
-            Pixels::F64(vec![-7.0])
-        );
+        assert_eq!(decode(Element::Bool, &[0, 1, 7], Little)?, Pixels::U8(vec![0, 1, 1]));
+        assert_eq!(decode(Element::U16, &[1, 2, 255, 255], Little)?, Pixels::U16(vec![513, 65535]));
+        assert_eq!(decode(Element::U16, &[1, 2, 255, 255], Big)?, Pixels::U16(vec![258, 65535]));
+        assert_eq!(decode(Element::I16, &(-5i16).to_be_bytes(), Big)?, Pixels::F32(vec![-5.0]));
+        assert_eq!(decode(Element::U32, &u32::MAX.to_le_bytes(), Little)?, Pixels::F64(vec![4294967295.0]));
+        assert_eq!(decode(Element::F64, &0.1f64.to_be_bytes(), Big)?, Pixels::F64(vec![0.1]));
+        assert_eq!(decode(Element::I64, &(-7i64).to_le_bytes(), Little)?, Pixels::F64(vec![-7.0]));
         let error = decode(Element::I64, &i64::MAX.to_le_bytes(), Little).expect_err("inexact");
         assert!(error.to_string().contains("9223372036854775807"), "{error}");
         let error = decode(Element::U64, &u64::MAX.to_le_bytes(), Little).expect_err("inexact");
-        assert!(
-            error.to_string().contains("18446744073709551615"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("18446744073709551615"), "{error}");
         Ok(())
     }
 
     #[test]
     fn half_precision_follows_ieee_754() {
-        for (bits, value) in [
-            (0x3c00, 1.0),
-            (0xc000, -2.0),
-            (0x7bff, 65504.0),
-            (0x0001, 5.960_464_5e-8),
-            (0x3555, 0.333_251_95),
-        ] {
+        for (bits, value) in
+            [(0x3c00, 1.0), (0xc000, -2.0), (0x7bff, 65504.0), (0x0001, 5.960_464_5e-8), (0x3555, 0.333_251_95)]
+        {
             assert_eq!(half_to_single(bits), value);
         }
         assert!(half_to_single(0x7e00).is_nan());

@@ -40,18 +40,12 @@ pub enum Part {
 impl Place {
     /// The whole of `input`.
     pub(super) fn whole(input: &str) -> Self {
-        Self {
-            input: input.to_owned(),
-            part: Part::Whole,
-        }
+        Self { input: input.to_owned(), part: Part::Whole }
     }
 
     /// One part of `input`.
     pub(super) fn part(input: &str, part: Part) -> Self {
-        Self {
-            input: input.to_owned(),
-            part,
-        }
+        Self { input: input.to_owned(), part }
     }
 }
 
@@ -62,10 +56,7 @@ impl fmt::Display for Place {
             Part::Whole => Ok(()),
             Part::Page { page, of: Some(of) } => write!(f, ", page {page} of {of}"),
             Part::Page { page, of: None } => write!(f, ", page {page}"),
-            Part::Frame {
-                index,
-                of: Some(of),
-            } => write!(f, ", frame {index} of {of} (from 0)"),
+            Part::Frame { index, of: Some(of) } => write!(f, ", frame {index} of {of} (from 0)"),
             Part::Frame { index, of: None } => write!(f, ", frame {index} (from 0)"),
             Part::Line(line) => write!(f, ", line {line}"),
             Part::Array(name) => write!(f, ", array {name}"),
@@ -160,51 +151,19 @@ impl SourceError {
         |source| Self::Io { place, source }
     }
 
-    pub(super) fn malformed(
-        place: Place,
-        got: impl Into<String>,
-        expected: impl Into<String>,
-    ) -> Self {
-        Self::Malformed {
-            place,
-            got: got.into(),
-            expected: expected.into(),
-        }
+    pub(super) fn malformed(place: Place, got: impl Into<String>, expected: impl Into<String>) -> Self {
+        Self::Malformed { place, got: got.into(), expected: expected.into() }
     }
 
-    pub(super) fn unsupported(
-        place: Place,
-        got: impl Into<String>,
-        expected: impl Into<String>,
-    ) -> Self {
-        Self::Unsupported {
-            place,
-            got: got.into(),
-            expected: expected.into(),
-        }
+    pub(super) fn unsupported(place: Place, got: impl Into<String>, expected: impl Into<String>) -> Self {
+        Self::Unsupported { place, got: got.into(), expected: expected.into() }
     }
 
-    pub(super) fn over_limit(
-        place: Place,
-        got: impl Into<String>,
-        expected: impl Into<String>,
-    ) -> Self {
-        Self::OverLimit {
-            place,
-            got: got.into(),
-            expected: expected.into(),
-        }
+    pub(super) fn over_limit(place: Place, got: impl Into<String>, expected: impl Into<String>) -> Self {
+        Self::OverLimit { place, got: got.into(), expected: expected.into() }
     }
 
-    pub(super) fn misused(
-        place: Place,
-        got: impl Into<String>,
-        expected: impl Into<String>,
-    ) -> Self {
-        Self::Misused {
-            place,
-            got: got.into(),
-            expected: expected.into(),
-        }
+    pub(super) fn misused(place: Place, got: impl Into<String>, expected: impl Into<String>) -> Self {
+        Self::Misused { place, got: got.into(), expected: expected.into() }
     }
 }

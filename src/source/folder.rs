@@ -45,17 +45,11 @@ impl FolderSource {
     /// A folder without images, or a first image that cannot be read.
     pub fn open(path: &Path, options: &OpenOptions) -> Result<Self, SourceError> {
         let name = path.display().to_string();
-        let io = |source| SourceError::Io {
-            place: Place::whole(&name),
-            source,
-        };
+        let io = |source| SourceError::Io { place: Place::whole(&name), source };
         let (mut files, mut others) = (Vec::new(), 0);
         for entry in fs::read_dir(path).map_err(io)? {
             let path = entry.map_err(io)?.path();
-            let file_name = path
-                .file_name()
-                .map(|n| n.to_string_lossy().into_owned())
-                .unwrap_or_default();
+            let file_name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
             if file_name.starts_with('.') || file_name.eq_ignore_ascii_case("thumbs.db") {
                 continue;
             }
@@ -67,26 +61,16 @@ impl FolderSource {
         }
         if files.is_empty() {
             let got = format!("a folder without PNG or TIFF files ({others} others)");
-            return Err(SourceError::malformed(
-                Place::whole(&name),
-                got,
-                "one image file a frame",
-            ));
+            return Err(SourceError::malformed(Place::whole(&name), got, "one image file a frame"));
         }
         files.sort_by(|(a, _), (b, _)| natural_order(a, b));
         let mut warnings = Vec::new();
         if others > 0 {
-            warnings.push(format!(
-                "{others} of the folder's entries are no PNG or TIFF files and were left out"
-            ));
+            warnings.push(format!("{others} of the folder's entries are no PNG or TIFF files and were left out"));
         }
         let names: Vec<&str> = files.iter().map(|(name, _)| name.as_str()).collect();
         let indices = frame_indices(&names, &mut warnings);
-        let files = files
-            .iter()
-            .map(|(_, path)| path.clone())
-            .zip(indices)
-            .collect();
+        let files = files.iter().map(|(_, path)| path.clone()).zip(indices).collect();
         Self::new(name, files, warnings, options)
     }
 
@@ -95,12 +79,7 @@ impl FolderSource {
     /// # Errors
     /// A file that is no PNG or one-page TIFF, is damaged, or over the size limit.
     pub fn single(path: &Path, options: &OpenOptions) -> Result<Self, SourceError> {
-        Self::new(
-            path.display().to_string(),
-            vec![(path.to_owned(), 0)],
-            Vec::new(),
-            options,
-        )
+        Self::new(path.display().to_string(), vec![(path.to_owned(), 0)], Vec::new(), options)
     }
 
     fn new(
@@ -114,24 +93,10 @@ impl FolderSource {
         let image = read_image(&files[0].0, options, &mut pixels, &mut scratch)?;
         warnings.extend(image.warnings);
         let count = Some(files.len() as u64);
-        let info = FrameInfo {
-            name,
-            shape: image.shape,
-            count,
-            spacing: image.spacing,
-            warnings,
-        };
+        let info = FrameInfo { name, shape: image.shape, count, spacing: image.spacing, warnings };
         let type_name = pixels.type_name();
         let options = options.clone();
-        Ok(Self {
-            info,
-            options,
-            files,
-            next: 0,
-            first: Some(pixels),
-            type_name,
-            scratch,
-        })
+        Ok(Self { info, options, files, next: 0, first: Some(pixels), type_name, scratch })
     }
 }
 
@@ -184,9 +149,7 @@ fn read_image(
     let place = || Place::whole(&name);
     let mut start = Vec::with_capacity(8);
     let file = File::open(path).map_err(SourceError::io(place()))?;
-    file.take(8)
-        .read_to_end(&mut start)
-        .map_err(SourceError::io(place()))?;
+    file.take(8).read_to_end(&mut start).map_err(SourceError::io(place()))?;
     match start.as_slice() {
         [] => Err(SourceError::malformed(place(), "an empty file", "an image")),
         [0x89, b'P', b'N', b'G', ..] => read_png(path, options, pixels, scratch),
@@ -198,32 +161,14 @@ fn read_image(
                 let expected = "one image a file: give the file itself, not its folder";
                 return Err(SourceError::unsupported(place(), got, expected));
             }
-            let mut frame = Frame {
-                index: 0,
-                time: None,
-                shape: [0, 0],
-                pixels: Pixels::U8(Vec::new()),
-            };
+            let mut frame = Frame { index: 0, time: None, shape: [0, 0], pixels: Pixels::U8(Vec::new()) };
             std::mem::swap(&mut frame.pixels, pixels);
             source.read(&mut frame)?;
             std::mem::swap(&mut frame.pixels, pixels);
-            let FrameInfo {
-                shape,
-                spacing,
-                warnings,
-                ..
-            } = source.info().clone();
-            Ok(Image {
-                shape,
-                spacing,
-                warnings,
-            })
+            let FrameInfo { shape, spacing, warnings, .. } = source.info().clone();
+            Ok(Image { shape, spacing, warnings })
         }
-        _ => Err(SourceError::malformed(
-            place(),
-            "no PNG or TIFF header",
-            "an image",
-        )),
+        _ => Err(SourceError::malformed(place(), "no PNG or TIFF header", "an image")),
     }
 }
 
@@ -239,16 +184,11 @@ fn read_png(
         png::DecodingError::IoError(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => {
             SourceError::malformed(place(), "a PNG that ends early", "a whole image")
         }
-        png::DecodingError::IoError(source) => SourceError::Io {
-            place: place(),
-            source,
-        },
+        png::DecodingError::IoError(source) => SourceError::Io { place: place(), source },
         png::DecodingError::LimitsExceeded => {
             SourceError::over_limit(place(), "a PNG with outsized chunks", "a plain image")
         }
-        other => {
-            SourceError::malformed(place(), format!("a damaged PNG ({other})"), "a whole image")
-        }
+        other => SourceError::malformed(place(), format!("a damaged PNG ({other})"), "a whole image"),
     };
     let file = File::open(path).map_err(SourceError::io(place()))?;
     let mut decoder = png::Decoder::new(BufReader::new(file));
@@ -260,35 +200,19 @@ fn read_png(
     let mut reader = decoder.read_info().map_err(failed)?;
     let (colour, depth) = reader.output_color_type();
     let samples = colour.samples();
-    let element = if depth == png::BitDepth::Sixteen {
-        Element::U16
-    } else {
-        Element::U8
-    };
+    let element = if depth == png::BitDepth::Sixteen { Element::U16 } else { Element::U8 };
     let size = reader.output_buffer_size().unwrap_or(usize::MAX);
     if size != shape[0] * shape[1] * samples * element.size() {
         let got = format!("{colour:?} pixels of {depth:?} bits");
-        return Err(SourceError::unsupported(
-            place(),
-            got,
-            "8 or 16 bits a sample",
-        ));
+        return Err(SourceError::unsupported(place(), got, "8 or 16 bits a sample"));
     }
     scratch.clear();
     scratch.resize(size, 0);
     reader.next_frame(scratch).map_err(failed)?;
     element.decode(scratch, Endian::Big, pixels, place)?;
     to_luminance(pixels, samples);
-    let warnings = if samples > 1 {
-        vec![colour_warning(samples)]
-    } else {
-        Vec::new()
-    };
-    Ok(Image {
-        shape,
-        spacing: Spacing::default(),
-        warnings,
-    })
+    let warnings = if samples > 1 { vec![colour_warning(samples)] } else { Vec::new() };
+    Ok(Image { shape, spacing: Spacing::default(), warnings })
 }
 
 /// Order of file names in which runs of digits count as numbers: `img2` before `img10`, `a1` before `a01`.
@@ -296,18 +220,11 @@ fn natural_order(a: &str, b: &str) -> Ordering {
     let (mut rest_a, mut rest_b) = (a, b);
     loop {
         let (Some(first_a), Some(first_b)) = (rest_a.chars().next(), rest_b.chars().next()) else {
-            return rest_a
-                .len()
-                .cmp(&rest_b.len())
-                .then_with(|| a.len().cmp(&b.len()))
-                .then_with(|| a.cmp(b));
+            return rest_a.len().cmp(&rest_b.len()).then_with(|| a.len().cmp(&b.len())).then_with(|| a.cmp(b));
         };
         let order = if first_a.is_ascii_digit() && first_b.is_ascii_digit() {
             let (digits_a, digits_b) = (digits(&mut rest_a), digits(&mut rest_b));
-            digits_a
-                .len()
-                .cmp(&digits_b.len())
-                .then_with(|| digits_a.cmp(digits_b))
+            digits_a.len().cmp(&digits_b.len()).then_with(|| digits_a.cmp(digits_b))
         } else {
             rest_a = &rest_a[first_a.len_utf8()..];
             rest_b = &rest_b[first_b.len_utf8()..];
@@ -321,9 +238,7 @@ fn natural_order(a: &str, b: &str) -> Ordering {
 
 /// Take the digits off the front of `text`; given without leading zeros.
 fn digits<'a>(text: &mut &'a str) -> &'a str {
-    let end = text
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(text.len());
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (digits, rest) = text.split_at(end);
     *text = rest;
     digits.trim_start_matches('0')
@@ -337,16 +252,11 @@ fn frame_indices(names: &[&str], warnings: &mut Vec<String>) -> Vec<u64> {
         let prefix = stem.trim_end_matches(|c: char| c.is_ascii_digit());
         Some((prefix.to_owned(), stem[prefix.len()..].parse().ok()?))
     };
-    let Some(parts) = names
-        .iter()
-        .map(|name| split(name))
-        .collect::<Option<Vec<_>>>()
-    else {
+    let Some(parts) = names.iter().map(|name| split(name)).collect::<Option<Vec<_>>>() else {
         return consecutive();
     };
     let (prefix, first) = &parts[0];
-    let numbered = parts.iter().all(|(p, _)| p == prefix)
-        && parts.windows(2).all(|pair| pair[0].1 < pair[1].1);
+    let numbered = parts.iter().all(|(p, _)| p == prefix) && parts.windows(2).all(|pair| pair[0].1 < pair[1].1);
     if !numbered {
         return consecutive();
     }
@@ -361,9 +271,7 @@ fn frame_indices(names: &[&str], warnings: &mut Vec<String>) -> Vec<u64> {
         return consecutive();
     }
     if stride > 1 {
-        warnings.push(format!(
-            "the file numbers go in steps of {stride}; that is not taken for lost frames"
-        ));
+        warnings.push(format!("the file numbers go in steps of {stride}; that is not taken for lost frames"));
     }
     offsets.iter().map(|offset| offset / stride).collect()
 }
@@ -384,48 +292,17 @@ mod tests {
 
     #[test]
     fn digits_count_as_numbers() {
-        let mut names = [
-            "img10.png",
-            "img2.png",
-            "a.png",
-            "img002.png",
-            "img1.png",
-            "img1b.png",
-            "IMG3.png",
-        ];
+        let mut names = ["img10.png", "img2.png", "a.png", "img002.png", "img1.png", "img1b.png", "IMG3.png"];
         names.sort_by(|a, b| natural_order(a, b));
-        assert_eq!(
-            names,
-            [
-                "IMG3.png",
-                "a.png",
-                "img1.png",
-                "img1b.png",
-                "img2.png",
-                "img002.png",
-                "img10.png"
-            ]
-        );
+        assert_eq!(names, ["IMG3.png", "a.png", "img1.png", "img1b.png", "img2.png", "img002.png", "img10.png"]);
     }
 
     #[test]
     fn numbers_in_names_are_frame_indices() {
-        assert_eq!(
-            indices(&["f_007.png", "f_008.png", "f_011.png"]),
-            (vec![0, 1, 4], 0)
-        );
-        assert_eq!(
-            indices(&["f_0.png", "f_10.png", "f_30.png"]),
-            (vec![0, 1, 3], 1)
-        );
-        assert_eq!(
-            indices(&["f_1630000000123.png", "f_1630000000456.png"]),
-            (vec![0, 1], 1)
-        );
-        assert_eq!(
-            indices(&["t_16300.png", "t_16401.png", "t_16555.png"]),
-            (vec![0, 1, 2], 1)
-        );
+        assert_eq!(indices(&["f_007.png", "f_008.png", "f_011.png"]), (vec![0, 1, 4], 0));
+        assert_eq!(indices(&["f_0.png", "f_10.png", "f_30.png"]), (vec![0, 1, 3], 1));
+        assert_eq!(indices(&["f_1630000000123.png", "f_1630000000456.png"]), (vec![0, 1], 1));
+        assert_eq!(indices(&["t_16300.png", "t_16401.png", "t_16555.png"]), (vec![0, 1, 2], 1));
         assert_eq!(indices(&["a.png", "b.png"]), (vec![0, 1], 0));
         assert_eq!(indices(&["a1.png", "b1.png"]), (vec![0, 1], 0));
         assert_eq!(indices(&["a1.png", "a1.tif"]), (vec![0, 1], 0));

@@ -26,31 +26,14 @@ pub(super) struct LocalisationSource {
 }
 
 impl LocalisationSource {
-    pub(super) fn new(
-        reader: impl Read,
-        name: &str,
-        options: &OpenOptions,
-    ) -> Result<Self, SourceError> {
+    pub(super) fn new(reader: impl Read, name: &str, options: &OpenOptions) -> Result<Self, SourceError> {
         let table = Table::read(reader, name, options)?;
         let (map, shape, mut warnings) = draw(&table, name, options)?;
         warnings.extend(table.warnings);
         let pixel = Some(options.pixel_size.clone());
-        let spacing = Spacing {
-            t: None,
-            y: pixel.clone(),
-            x: pixel,
-        };
-        let info = FrameInfo {
-            name: name.to_owned(),
-            shape,
-            count: Some(1),
-            spacing,
-            warnings,
-        };
-        Ok(Self {
-            info,
-            map: Some(map),
-        })
+        let spacing = Spacing { t: None, y: pixel.clone(), x: pixel };
+        let info = FrameInfo { name: name.to_owned(), shape, count: Some(1), spacing, warnings };
+        Ok(Self { info, map: Some(map) })
     }
 }
 
@@ -63,12 +46,7 @@ impl FrameSource for LocalisationSource {
         let Some(map) = self.map.take() else {
             return Ok(super::Read::End);
         };
-        *frame = Frame {
-            index: 0,
-            time: None,
-            shape: self.info.shape,
-            pixels: Pixels::F32(map),
-        };
+        *frame = Frame { index: 0, time: None, shape: self.info.shape, pixels: Pixels::F32(map) };
         Ok(super::Read::Filled)
     }
 }
@@ -85,59 +63,37 @@ impl Table {
     fn read(reader: impl Read, name: &str, options: &OpenOptions) -> Result<Self, SourceError> {
         let mut lines = Lines::new(reader, name);
         let Some(header) = lines.next()? else {
-            return Err(SourceError::malformed(
-                Place::whole(name),
-                "no rows",
-                "a table of localisations",
-            ));
+            return Err(SourceError::malformed(Place::whole(name), "no rows", "a table of localisations"));
         };
         let (separator, names) = header_names(header);
         let columns = [position_column(&names, "y"), position_column(&names, "x")];
         let [Some((y, y_unit)), Some((x, x_unit))] = columns else {
             let names: Vec<String> = names.iter().take(20).map(|n| short(n)).collect();
             let got = format!("the columns {}", names.join(", "));
-            return Err(SourceError::malformed(
-                lines.place(),
-                got,
-                "columns such as `x [nm]` and `y [nm]`",
-            ));
+            return Err(SourceError::malformed(lines.place(), got, "columns such as `x [nm]` and `y [nm]`"));
         };
         let scale = |axis: &str, unit: &str| -> Result<f64, SourceError> {
             let refused = |got: String| {
-                SourceError::unsupported(
-                    lines.place(),
-                    got,
-                    "positions with a unit of length, such as `x [nm]`",
-                )
+                SourceError::unsupported(lines.place(), got, "positions with a unit of length, such as `x [nm]`")
             };
             let unit = match canonical_unit(unit) {
                 Ok(Some(unit)) if dimension(unit) == Ok(Dimension::Length) => unit,
                 Ok(None) => {
-                    return Err(refused(format!(
-                        "column {axis} in pixels or without a unit"
-                    )));
+                    return Err(refused(format!("column {axis} in pixels or without a unit")));
                 }
                 _ => return Err(refused(format!("column {axis} in `{unit}`"))),
             };
             let pixel = length(&options.pixel_size, "pixel size", name)?;
-            convert(1.0, unit, pixel)
-                .map(|one| one / options.pixel_size.value)
-                .map_err(|e| refused(e.to_string()))
+            convert(1.0, unit, pixel).map(|one| one / options.pixel_size.value).map_err(|e| refused(e.to_string()))
         };
         let scales = [scale("y", &y_unit)?, scale("x", &x_unit)?];
         let channel = names.iter().position(|n| n.eq_ignore_ascii_case("channel"));
 
-        let mut table = Self {
-            positions: Vec::new(),
-            warnings: Vec::new(),
-        };
+        let mut table = Self { positions: Vec::new(), warnings: Vec::new() };
         let mut channels: Vec<String> = Vec::new();
         let mut after_blank = false;
         while let Some(line) = lines.next()? {
-            if line
-                .trim_matches(|c: char| c.is_whitespace() || c == '\0')
-                .is_empty()
-            {
+            if line.trim_matches(|c: char| c.is_whitespace() || c == '\0').is_empty() {
                 after_blank = true;
                 continue;
             }
@@ -146,15 +102,11 @@ impl Table {
             let coordinate = |column: usize| fields.get(column).and_then(|f| separator.number(f));
             let (Some(at_y), Some(at_x)) = (coordinate(y), coordinate(x)) else {
                 let bad = if coordinate(y).is_none() { y } else { x };
-                let got = fields
-                    .get(bad)
-                    .map_or("too few columns".to_owned(), |f| format!("`{f}`"));
+                let got = fields.get(bad).map_or("too few columns".to_owned(), |f| format!("`{f}`"));
                 if after_blank {
                     // Zeiss appends a block of settings behind an empty line.
                     if let Part::Line(line) = lines.place().part {
-                        table.warnings.push(format!(
-                            "the text from line {line} on is no table and was left out"
-                        ));
+                        table.warnings.push(format!("the text from line {line} on is no table and was left out"));
                     }
                     break;
                 }
@@ -168,26 +120,15 @@ impl Table {
             }
             if table.positions.len() == MAX_LOCALISATIONS {
                 let got = format!("more than {MAX_LOCALISATIONS} localisations");
-                return Err(SourceError::over_limit(
-                    lines.place(),
-                    got,
-                    "a smaller table",
-                ));
+                return Err(SourceError::over_limit(lines.place(), got, "a smaller table"));
             }
             table.positions.push([at_y * scales[0], at_x * scales[1]]);
         }
         if table.positions.is_empty() {
-            return Err(SourceError::malformed(
-                Place::whole(name),
-                "a table without rows",
-                "localisations",
-            ));
+            return Err(SourceError::malformed(Place::whole(name), "a table without rows", "localisations"));
         }
         if channels.len() > 1 {
-            table.warnings.push(format!(
-                "the table's {} channels are drawn into one map",
-                channels.len()
-            ));
+            table.warnings.push(format!("the table's {} channels are drawn into one map", channels.len()));
         }
         Ok(table)
     }
@@ -205,11 +146,7 @@ fn short(name: &str) -> String {
 fn length<'a>(step: &'a Step, what: &str, name: &str) -> Result<&'a str, SourceError> {
     match step.unit.as_deref() {
         Some(unit) if dimension(unit) == Ok(Dimension::Length) => Ok(unit),
-        _ => Err(SourceError::misused(
-            Place::whole(name),
-            format!("a {what} of {step}"),
-            "a length such as 50nm",
-        )),
+        _ => Err(SourceError::misused(Place::whole(name), format!("a {what} of {step}"), "a length such as 50nm")),
     }
 }
 
@@ -220,10 +157,7 @@ fn header_names(line: &str) -> (Separator, Vec<String>) {
         let separator = Separator::of(line);
         let mut fields: Vec<Cow<'_, str>> = Vec::new();
         separator.split(line, &mut fields);
-        (
-            separator,
-            fields.into_iter().map(Cow::into_owned).collect::<Vec<_>>(),
-        )
+        (separator, fields.into_iter().map(Cow::into_owned).collect::<Vec<_>>())
     };
     let (separator, names) = split(line.trim_start_matches('#'));
     match names.as_slice() {
@@ -241,10 +175,7 @@ fn position_column(names: &[String], axis: &str) -> Option<(usize, String)> {
             None => name.split_once('_').unwrap_or((name, "")),
         };
         let quantity = quantity.trim().to_lowercase();
-        let quantity = quantity
-            .strip_prefix("position")
-            .unwrap_or(&quantity)
-            .trim_matches([' ', '_']);
+        let quantity = quantity.strip_prefix("position").unwrap_or(&quantity).trim_matches([' ', '_']);
         (quantity == axis).then(|| (column, unit.trim().to_owned()))
     })
 }
@@ -275,9 +206,8 @@ fn draw(table: &Table, name: &str, options: &OpenOptions) -> Result<Map, SourceE
             "positions that span {:.4e} x {:.4e} {unit} (y, x): {:.0}x{:.0} pixels of {pixel}",
             size[0], size[1], extent[0], extent[1]
         );
-        let expected = format!(
-            "at most {limit:.0} pixels: remove outliers from the table or use --pixel-size {wanted}{unit}"
-        );
+        let expected =
+            format!("at most {limit:.0} pixels: remove outliers from the table or use --pixel-size {wanted}{unit}");
         return Err(SourceError::over_limit(Place::whole(name), got, expected));
     }
     // Both at least 1 and their product bounded: the conversions keep the values.
@@ -291,9 +221,7 @@ fn draw(table: &Table, name: &str, options: &OpenOptions) -> Result<Map, SourceE
         "{} localisations were drawn as {} pixels of {pixel}{}",
         table.positions.len(),
         format_args!("{}x{} (y, x)", shape[0], shape[1]),
-        options.blur.as_ref().map_or(String::new(), |blur| format!(
-            ", blurred by a Gaussian of {blur}"
-        ))
+        options.blur.as_ref().map_or(String::new(), |blur| format!(", blurred by a Gaussian of {blur}"))
     )];
     if let Some(blur) = &options.blur {
         let unit = length(blur, "blur", name)?;
@@ -302,11 +230,7 @@ fn draw(table: &Table, name: &str, options: &OpenOptions) -> Result<Map, SourceE
         let sigma = convert(blur.value, unit, pixel_unit).unwrap_or(blur.value) / pixel.value;
         if sigma > 1000.0 {
             let got = format!("a blur of {blur}, {sigma:.0} pixels");
-            return Err(SourceError::misused(
-                Place::whole(name),
-                got,
-                "at most 1000 pixels",
-            ));
+            return Err(SourceError::misused(Place::whole(name), got, "at most 1000 pixels"));
         }
         let taps = gaussian_taps(sigma);
         blur_axis(&mut map, shape, 1, &taps);
@@ -320,9 +244,7 @@ fn draw(table: &Table, name: &str, options: &OpenOptions) -> Result<Map, SourceE
 fn gaussian_taps(sigma: f64) -> Vec<f64> {
     let reach = (4.0 * sigma + 0.5).floor() as usize;
     let below = |x: f64| 0.5 * libm::erf(x / (sigma * core::f64::consts::SQRT_2));
-    let mut taps: Vec<f64> = (0..=reach)
-        .map(|i| below(i as f64 + 0.5) - below(i as f64 - 0.5))
-        .collect();
+    let mut taps: Vec<f64> = (0..=reach).map(|i| below(i as f64 + 0.5) - below(i as f64 - 0.5)).collect();
     let sum = taps[0] + 2.0 * taps[1..].iter().sum::<f64>();
     taps.iter_mut().for_each(|tap| *tap /= sum);
     taps
@@ -330,11 +252,7 @@ fn gaussian_taps(sigma: f64) -> Vec<f64> {
 
 /// Convolve along one axis; beyond the border the map is mirrored, border pixels repeated.
 fn blur_axis(map: &mut [f32], shape: [usize; 2], axis: usize, taps: &[f64]) {
-    let (length, stride) = if axis == 1 {
-        (shape[1], 1)
-    } else {
-        (shape[0], shape[1])
-    };
+    let (length, stride) = if axis == 1 { (shape[1], 1) } else { (shape[0], shape[1]) };
     let other_stride = if axis == 1 { shape[1] } else { 1 };
     let mut line = vec![0f64; length];
     for other in 0..map.len() / length {
@@ -358,11 +276,7 @@ fn blur_axis(map: &mut [f32], shape: [usize; 2], axis: usize, taps: &[f64]) {
 fn mirror(i: isize, length: usize) -> usize {
     let length = length as isize;
     let folded = i.rem_euclid(2 * length);
-    (if folded < length {
-        folded
-    } else {
-        2 * length - 1 - folded
-    }) as usize
+    (if folded < length { folded } else { 2 * length - 1 - folded }) as usize
 }
 
 #[cfg(test)]
@@ -374,42 +288,16 @@ mod tests {
     fn headers_of_several_programs_are_understood() {
         let columns = |line: &str| {
             let (separator, names) = header_names(line);
-            (
-                separator,
-                position_column(&names, "y"),
-                position_column(&names, "x"),
-            )
+            (separator, position_column(&names, "y"), position_column(&names, "x"))
         };
-        let at = |y: usize, x: usize, unit: &str| {
-            (Some((y, unit.to_owned())), Some((x, unit.to_owned())))
-        };
+        let at = |y: usize, x: usize, unit: &str| (Some((y, unit.to_owned())), Some((x, unit.to_owned())));
         for (line, separator, (y, x)) in [
-            (
-                "\"id\",\"frame\",\"x [nm]\",\"y [nm]\"",
-                Separator::Comma,
-                at(3, 2, "nm"),
-            ),
-            (
-                "\"id,\"\"frame\"\",\"\"x [nm]\"\",\"\"y [nm]\"\"\"",
-                Separator::Comma,
-                at(3, 2, "nm"),
-            ),
-            (
-                "Channel,Frame,X (nm),Y (nm),Z (nm)",
-                Separator::Comma,
-                at(3, 2, "nm"),
-            ),
+            ("\"id\",\"frame\",\"x [nm]\",\"y [nm]\"", Separator::Comma, at(3, 2, "nm")),
+            ("\"id,\"\"frame\"\",\"\"x [nm]\"\",\"\"y [nm]\"\"\"", Separator::Comma, at(3, 2, "nm")),
+            ("Channel,Frame,X (nm),Y (nm),Z (nm)", Separator::Comma, at(3, 2, "nm")),
             ("frame;x_nm;y_nm", Separator::Semicolon, at(2, 1, "nm")),
-            (
-                "Index\tPosition X [nm]\tPosition Y [nm]",
-                Separator::Tab,
-                at(2, 1, "nm"),
-            ),
-            (
-                "x [\u{b5}m],y [\u{b5}m],x_err",
-                Separator::Comma,
-                at(1, 0, "\u{b5}m"),
-            ),
+            ("Index\tPosition X [nm]\tPosition Y [nm]", Separator::Tab, at(2, 1, "nm")),
+            ("x [\u{b5}m],y [\u{b5}m],x_err", Separator::Comma, at(1, 0, "\u{b5}m")),
             ("x,y", Separator::Comma, at(1, 0, "")),
         ] {
             assert_eq!(columns(line), (separator, y, x), "{line}");

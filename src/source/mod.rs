@@ -52,10 +52,7 @@ impl OpenOptions {
     /// The defaults for a model of `kind`.
     #[must_use]
     pub fn new(kind: Kind) -> Self {
-        let nanometres = |value| Step {
-            value,
-            unit: Some("nm".to_owned()),
-        };
+        let nanometres = |value| Step { value, unit: Some("nm".to_owned()) };
         Self {
             kind,
             column: None,
@@ -67,20 +64,12 @@ impl OpenOptions {
     }
 
     /// An error where a frame of `shape` (y, x) is empty or larger than allowed.
-    fn check_size(
-        &self,
-        shape: [usize; 2],
-        place: impl FnOnce() -> Place,
-    ) -> Result<(), SourceError> {
+    fn check_size(&self, shape: [usize; 2], place: impl FnOnce() -> Place) -> Result<(), SourceError> {
         let got = || format!("a frame of {}x{} (y, x)", shape[0], shape[1]);
         match shape[0].checked_mul(shape[1]) {
             Some(0) => Err(SourceError::malformed(place(), got(), "at least one pixel")),
             Some(pixels) if pixels <= self.max_pixels => Ok(()),
-            _ => Err(SourceError::over_limit(
-                place(),
-                got(),
-                format!("at most {} pixels", self.max_pixels),
-            )),
+            _ => Err(SourceError::over_limit(place(), got(), format!("at most {} pixels", self.max_pixels))),
         }
     }
 }
@@ -117,34 +106,20 @@ pub fn open(path: &str, options: &OpenOptions) -> Result<Input, SourceError> {
     let no_column = |what: &str| match &options.column {
         Some(column) => {
             let got = format!("--column {column} with {what}");
-            Err(SourceError::misused(
-                place(),
-                got,
-                "--column with a table or an archive of arrays only",
-            ))
+            Err(SourceError::misused(place(), got, "--column with a table or an archive of arrays only"))
         }
         None => Ok(()),
     };
     if options.raw.is_some() {
-        return Err(SourceError::misused(
-            place(),
-            "a format of raw frames",
-            "it with standard input (-) only",
-        ));
+        return Err(SourceError::misused(place(), "a format of raw frames", "it with standard input (-) only"));
     }
     if file_path.is_dir() {
         if file_path.join(".zattrs").exists() || file_path.join("zarr.json").exists() {
-            return Err(SourceError::unsupported(
-                place(),
-                "a Zarr store",
-                "TIFF, PNG or NPY",
-            ));
+            return Err(SourceError::unsupported(place(), "a Zarr store", "TIFF, PNG or NPY"));
         }
         frames_wanted("a folder of images")?;
         no_column("a folder of images")?;
-        return Ok(Input::Frames(Box::new(FolderSource::open(
-            file_path, options,
-        )?)));
+        return Ok(Input::Frames(Box::new(FolderSource::open(file_path, options)?)));
     }
     let mut file = File::open(file_path).map_err(SourceError::io(place()))?;
     let mut start = [0; 512];
@@ -155,24 +130,16 @@ pub fn open(path: &str, options: &OpenOptions) -> Result<Input, SourceError> {
         Err(SourceError::unsupported(place(), what, expected))
     };
     match start {
-        [] => Err(SourceError::malformed(
-            place(),
-            "an empty file",
-            "a recording",
-        )),
+        [] => Err(SourceError::malformed(place(), "an empty file", "a recording")),
         [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..] => {
             frames_wanted("a TIFF image")?;
             no_column("a TIFF image")?;
-            Ok(Input::Frames(Box::new(TiffSource::open(
-                file_path, options,
-            )?)))
+            Ok(Input::Frames(Box::new(TiffSource::open(file_path, options)?)))
         }
         [0x89, b'P', b'N', b'G', ..] => {
             frames_wanted("a PNG image")?;
             no_column("a PNG image")?;
-            Ok(Input::Frames(Box::new(FolderSource::single(
-                file_path, options,
-            )?)))
+            Ok(Input::Frames(Box::new(FolderSource::single(file_path, options)?)))
         }
         _ if start.starts_with(npy::MAGIC) => {
             no_column("an NPY file, which holds one array")?;
@@ -186,17 +153,14 @@ pub fn open(path: &str, options: &OpenOptions) -> Result<Input, SourceError> {
         _ => {
             let reader = BufReader::new(File::open(file_path).map_err(SourceError::io(place()))?);
             match options.kind {
-                Kind::Series => Ok(Input::Series(Box::new(csv::CsvSource::new(
-                    reader, path, options,
-                )?))),
+                Kind::Series => Ok(Input::Series(Box::new(csv::CsvSource::new(reader, path, options)?))),
                 Kind::Localisations => {
                     no_column("a table of localisations")?;
                     let source = localisations::LocalisationSource::new(reader, path, options)?;
                     Ok(Input::Frames(Box::new(source)))
                 }
                 Kind::Fields => {
-                    let expected =
-                        "images for a model of fields: TIFF, PNG, a folder of them, NPY or NPZ";
+                    let expected = "images for a model of fields: TIFF, PNG, a folder of them, NPY or NPZ";
                     Err(SourceError::misused(place(), "text", expected))
                 }
             }

@@ -5,9 +5,7 @@ use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use super::element::{Element, Endian};
-use super::{
-    FrameInfo, FrameSource, Input, OpenOptions, Part, Place, SampleSource, SeriesInfo, SourceError,
-};
+use super::{FrameInfo, FrameSource, Input, OpenOptions, Part, Place, SampleSource, SeriesInfo, SourceError};
 use crate::model::Kind;
 use crate::stream::{Frame, Pixels, Samples};
 use crate::units::Spacing;
@@ -34,9 +32,7 @@ struct Header {
 
 impl Header {
     fn count(&self) -> u64 {
-        self.shape
-            .iter()
-            .fold(1, |product: u64, n| product.saturating_mul(*n))
+        self.shape.iter().fold(1, |product: u64, n| product.saturating_mul(*n))
     }
 
     fn bytes(&self) -> u64 {
@@ -53,16 +49,8 @@ impl Header {
 pub(super) fn open_npy(path: &Path, options: &OpenOptions) -> Result<Input, SourceError> {
     let name = path.display().to_string();
     let file = File::open(path).map_err(SourceError::io(Place::whole(&name)))?;
-    let length = file
-        .metadata()
-        .map_err(SourceError::io(Place::whole(&name)))?
-        .len();
-    from_reader(
-        Box::new(BufReader::new(file)),
-        Some(length),
-        &Place::whole(&name),
-        options,
-    )
+    let length = file.metadata().map_err(SourceError::io(Place::whole(&name)))?.len();
+    from_reader(Box::new(BufReader::new(file)), Some(length), &Place::whole(&name), options)
 }
 
 /// Open the only array of the NPZ archive at `path`, or the one that the options name.
@@ -71,75 +59,44 @@ pub(super) fn open_npz(path: &Path, options: &OpenOptions) -> Result<Input, Sour
     let place = Place::whole(&name);
     let mut file = File::open(path).map_err(SourceError::io(place.clone()))?;
     let failed = |e: zip::result::ZipError| match e {
-        zip::result::ZipError::Io(source) => SourceError::Io {
-            place: place.clone(),
-            source,
-        },
-        other => SourceError::malformed(
-            place.clone(),
-            format!("a damaged archive ({other})"),
-            "an NPZ file",
-        ),
+        zip::result::ZipError::Io(source) => SourceError::Io { place: place.clone(), source },
+        other => SourceError::malformed(place.clone(), format!("a damaged archive ({other})"), "an NPZ file"),
     };
     let mut archive = zip::ZipArchive::new(&mut file).map_err(failed)?;
-    let arrays: Vec<String> = archive
-        .file_names()
-        .filter_map(|n| n.ok()?.strip_suffix(".npy").map(str::to_owned))
-        .collect();
+    let arrays: Vec<String> =
+        archive.file_names().filter_map(|n| n.ok()?.strip_suffix(".npy").map(str::to_owned)).collect();
     let wanted = match (&options.column, arrays.as_slice()) {
         (_, []) => {
-            return Err(SourceError::malformed(
-                place,
-                "an archive without arrays",
-                "an NPZ file",
-            ));
+            return Err(SourceError::malformed(place, "an archive without arrays", "an NPZ file"));
         }
         (Some(column), _) if arrays.contains(column) => column.clone(),
         (Some(column), _) => {
             let got = format!("no array `{column}`");
-            return Err(SourceError::misused(
-                place,
-                got,
-                format!("one of {}", arrays.join(", ")),
-            ));
+            return Err(SourceError::misused(place, got, format!("one of {}", arrays.join(", "))));
         }
         (None, [only]) => only.clone(),
         (None, _) => {
             let got = format!("{} arrays ({})", arrays.len(), arrays.join(", "));
-            return Err(SourceError::misused(
-                place,
-                got,
-                "--column NAME with one of them",
-            ));
+            return Err(SourceError::misused(place, got, "--column NAME with one of them"));
         }
     };
     let array = Place::part(&name, Part::Array(wanted.clone()));
     let index = archive.index_for_name(&format!("{wanted}.npy"));
     let missing = || SourceError::malformed(array.clone(), "no entry", "an array");
-    let entry = archive
-        .by_index_raw(index.ok_or_else(missing)?)
-        .map_err(failed)?;
+    let entry = archive.by_index_raw(index.ok_or_else(missing)?).map_err(failed)?;
     let (method, stored, crc) = (entry.compression(), entry.compressed_size(), entry.crc32());
     let size = entry.size();
     let start = entry.data_start().ok_or_else(missing)?;
     if entry.encrypted() {
-        return Err(SourceError::unsupported(
-            array,
-            "an encrypted array",
-            "a plain one",
-        ));
+        return Err(SourceError::unsupported(array, "an encrypted array", "a plain one"));
     }
     drop(entry);
     drop(archive);
-    file.seek(SeekFrom::Start(start))
-        .map_err(SourceError::io(array.clone()))?;
+    file.seek(SeekFrom::Start(start)).map_err(SourceError::io(array.clone()))?;
     let data = BufReader::new(file.take(stored));
     let reader: Reading = match method {
         zip::CompressionMethod::Stored => Box::new(Checked::new(data, crc)),
-        zip::CompressionMethod::Deflated => Box::new(Checked::new(
-            flate2::bufread::DeflateDecoder::new(data),
-            crc,
-        )),
+        zip::CompressionMethod::Deflated => Box::new(Checked::new(flate2::bufread::DeflateDecoder::new(data), crc)),
         other => {
             let got = format!("an array with {other} compression");
             return Err(SourceError::unsupported(array, got, "none or deflate"));
@@ -156,10 +113,7 @@ struct Checked<R> {
 
 impl<R: Read> Checked<R> {
     fn new(inner: R, expected: u32) -> Self {
-        Self {
-            inner: flate2::CrcReader::new(inner),
-            expected,
-        }
+        Self { inner: flate2::CrcReader::new(inner), expected }
     }
 }
 
@@ -188,39 +142,22 @@ pub(super) fn from_reader(
     let end = header.bytes().saturating_add(header_bytes);
     if let Some(length) = length.filter(|length| *length > end) {
         let got = format!("{} bytes behind the array", length - end);
-        return Err(SourceError::unsupported(
-            place.clone(),
-            got,
-            "one array a file",
-        ));
+        return Err(SourceError::unsupported(place.clone(), got, "one array a file"));
     }
     let ends = length.is_some();
     let name = match &place.part {
         Part::Array(array) => format!("{}, array {array}", place.input),
         _ => place.input.clone(),
     };
-    let not_fitting =
-        |expected: &str| SourceError::misused(place.clone(), header.describe(), expected);
+    let not_fitting = |expected: &str| SourceError::misused(place.clone(), header.describe(), expected);
     if header.count() == 0 {
-        return Err(SourceError::malformed(
-            place.clone(),
-            header.describe(),
-            "at least one value",
-        ));
+        return Err(SourceError::malformed(place.clone(), header.describe(), "at least one value"));
     }
     match (options.kind, header.shape.len()) {
-        (Kind::Series, 1 | 2) => Ok(Input::Series(Box::new(NpySamples::new(
-            reader, ends, header, name,
-        )?))),
-        (Kind::Series, _) => Err(not_fitting(
-            "samples for a model of series, (sample) or (channel, sample)",
-        )),
-        (_, 2 | 3) => Ok(Input::Frames(Box::new(NpyFrames::new(
-            reader, ends, header, name, options,
-        )?))),
-        (_, _) => Err(not_fitting(
-            "images for a model of fields, (y, x) or (t, y, x)",
-        )),
+        (Kind::Series, 1 | 2) => Ok(Input::Series(Box::new(NpySamples::new(reader, ends, header, name)?))),
+        (Kind::Series, _) => Err(not_fitting("samples for a model of series, (sample) or (channel, sample)")),
+        (_, 2 | 3) => Ok(Input::Frames(Box::new(NpyFrames::new(reader, ends, header, name, options)?))),
+        (_, _) => Err(not_fitting("images for a model of fields, (y, x) or (t, y, x)")),
     }
 }
 
@@ -230,19 +167,12 @@ fn read_header(reader: &mut Reading, place: &Place) -> Result<(Header, u64), Sou
         std::io::ErrorKind::UnexpectedEof => {
             SourceError::malformed(place.clone(), "a header that ends early", "an NPY file")
         }
-        _ => SourceError::Io {
-            place: place.clone(),
-            source: e,
-        },
+        _ => SourceError::Io { place: place.clone(), source: e },
     };
     let mut start = [0; 8];
     reader.read_exact(&mut start).map_err(short)?;
     if &start[..6] != MAGIC {
-        return Err(SourceError::malformed(
-            place.clone(),
-            "no NPY header",
-            "an NPY file",
-        ));
+        return Err(SourceError::malformed(place.clone(), "no NPY header", "an NPY file"));
     }
     let length = match start[6] {
         1 => {
@@ -257,20 +187,12 @@ fn read_header(reader: &mut Reading, place: &Place) -> Result<(Header, u64), Sou
         }
         version => {
             let got = format!("NPY version {version}");
-            return Err(SourceError::unsupported(
-                place.clone(),
-                got,
-                "version 1, 2 or 3",
-            ));
+            return Err(SourceError::unsupported(place.clone(), got, "version 1, 2 or 3"));
         }
     };
     if length > MAX_HEADER {
         let got = format!("an NPY header of {length} bytes");
-        return Err(SourceError::over_limit(
-            place.clone(),
-            got,
-            format!("at most {MAX_HEADER}"),
-        ));
+        return Err(SourceError::over_limit(place.clone(), got, format!("at most {MAX_HEADER}")));
     }
     let mut text = vec![0; length];
     reader.read_exact(&mut text).map_err(short)?;
@@ -282,9 +204,7 @@ fn read_header(reader: &mut Reading, place: &Place) -> Result<(Header, u64), Sou
 /// its last frame: that is not waited for.
 fn finish(reader: &mut Reading, ends: bool, place: &Place) -> Result<super::Read, SourceError> {
     if ends {
-        let rest = reader
-            .read(&mut [0])
-            .map_err(SourceError::io(place.clone()))?;
+        let rest = reader.read(&mut [0]).map_err(SourceError::io(place.clone()))?;
         if rest > 0 {
             let got = "more bytes behind the array";
             return Err(SourceError::malformed(place.clone(), got, "the end"));
@@ -297,64 +217,28 @@ fn finish(reader: &mut Reading, ends: bool, place: &Place) -> Result<super::Read
 fn parse_header(text: &str, place: &Place) -> Result<Header, SourceError> {
     let after = |key: &str| {
         let quoted = [format!("'{key}'"), format!("\"{key}\"")];
-        let rest = quoted
-            .iter()
-            .find_map(|q| text.split_once(q.as_str()))
-            .map(|(_, rest)| rest);
-        let missing = || {
-            SourceError::malformed(
-                place.clone(),
-                format!("an NPY header without {key}"),
-                "one with it",
-            )
-        };
-        rest.and_then(|rest| rest.trim_start().strip_prefix(':'))
-            .map(str::trim_start)
-            .ok_or_else(missing)
+        let rest = quoted.iter().find_map(|q| text.split_once(q.as_str())).map(|(_, rest)| rest);
+        let missing = || SourceError::malformed(place.clone(), format!("an NPY header without {key}"), "one with it");
+        rest.and_then(|rest| rest.trim_start().strip_prefix(':')).map(str::trim_start).ok_or_else(missing)
     };
     let descr = after("descr")?;
-    let quoted = |q: char| {
-        descr
-            .strip_prefix(q)
-            .and_then(|rest| rest.split_once(q))
-            .map(|(name, _)| name)
-    };
+    let quoted = |q: char| descr.strip_prefix(q).and_then(|rest| rest.split_once(q)).map(|(name, _)| name);
     let Some(descr) = quoted('\'').or_else(|| quoted('"')) else {
-        return Err(SourceError::unsupported(
-            place.clone(),
-            "an array of records",
-            "an array of numbers",
-        ));
+        return Err(SourceError::unsupported(place.clone(), "an array of records", "an array of numbers"));
     };
     let fortran = match after("fortran_order")? {
         rest if rest.starts_with("True") => true,
         rest if rest.starts_with("False") => false,
         _ => {
-            return Err(SourceError::malformed(
-                place.clone(),
-                "no truth value for fortran_order",
-                "True or False",
-            ));
+            return Err(SourceError::malformed(place.clone(), "no truth value for fortran_order", "True or False"));
         }
     };
     let shape = after("shape")?;
-    let bad_shape = || {
-        SourceError::malformed(
-            place.clone(),
-            "an NPY header with no shape",
-            "a tuple of numbers",
-        )
-    };
-    let shape = shape
-        .strip_prefix('(')
-        .and_then(|rest| rest.split_once(')'))
-        .ok_or_else(bad_shape)?
-        .0;
+    let bad_shape = || SourceError::malformed(place.clone(), "an NPY header with no shape", "a tuple of numbers");
+    let shape = shape.strip_prefix('(').and_then(|rest| rest.split_once(')')).ok_or_else(bad_shape)?.0;
     let sizes = shape.split(',').map(str::trim).filter(|n| !n.is_empty());
     // Python 2 wrote long integers with an L.
-    let shape = sizes
-        .map(|n| n.trim_end_matches('L').parse().map_err(|_| bad_shape()))
-        .collect::<Result<_, _>>()?;
+    let shape = sizes.map(|n| n.trim_end_matches('L').parse().map_err(|_| bad_shape())).collect::<Result<_, _>>()?;
     let (order, kind) = descr.split_at(usize::from(descr.starts_with(['<', '>', '|', '='])));
     let endian = match order {
         ">" => Endian::Big,
@@ -376,19 +260,10 @@ fn parse_header(text: &str, place: &Place) -> Result<Header, SourceError> {
         "f8" => Element::F64,
         _ => {
             let got = format!("an array of `{descr}`");
-            return Err(SourceError::unsupported(
-                place.clone(),
-                got,
-                "real numbers of 8 to 64 bits",
-            ));
+            return Err(SourceError::unsupported(place.clone(), got, "real numbers of 8 to 64 bits"));
         }
     };
-    Ok(Header {
-        element,
-        endian,
-        fortran,
-        shape,
-    })
+    Ok(Header { element, endian, fortran, shape })
 }
 
 /// Fill `buffer`, or say how many bytes there were.
@@ -406,34 +281,19 @@ pub(super) fn fill(reader: &mut impl Read, buffer: &mut [u8]) -> std::io::Result
 }
 
 /// An array read as a whole and turned from Fortran into C order.
-fn read_whole(
-    reader: &mut Reading,
-    header: &Header,
-    place: &Place,
-) -> Result<Vec<u8>, SourceError> {
+fn read_whole(reader: &mut Reading, header: &Header, place: &Place) -> Result<Vec<u8>, SourceError> {
     let bytes = header.bytes();
     if bytes > MAX_WHOLE {
-        let got = format!(
-            "{} ({bytes} bytes), which has to be read as a whole",
-            header.describe()
-        );
-        let expected =
-            format!("at most {MAX_WHOLE} bytes, or frames in C order (numpy.ascontiguousarray)");
+        let got = format!("{} ({bytes} bytes), which has to be read as a whole", header.describe());
+        let expected = format!("at most {MAX_WHOLE} bytes, or frames in C order (numpy.ascontiguousarray)");
         return Err(SourceError::over_limit(place.clone(), got, expected));
     }
     let mut stored = Vec::new();
     // Not allocated ahead of the data: the header may promise more than the file has.
-    reader
-        .take(bytes)
-        .read_to_end(&mut stored)
-        .map_err(SourceError::io(place.clone()))?;
+    reader.take(bytes).read_to_end(&mut stored).map_err(SourceError::io(place.clone()))?;
     if stored.len() as u64 != bytes {
         let got = format!("{} bytes before the end", stored.len());
-        return Err(SourceError::malformed(
-            place.clone(),
-            got,
-            format!("{bytes} bytes ({})", header.describe()),
-        ));
+        return Err(SourceError::malformed(place.clone(), got, format!("{bytes} bytes ({})", header.describe())));
     }
     if !header.fortran || header.shape.len() < 2 {
         return Ok(stored);
@@ -488,11 +348,7 @@ impl NpyFrames {
             [t, y, x] => (*t, *y, *x),
             [y, x] => (1, *y, *x),
             _ => {
-                return Err(SourceError::misused(
-                    place(),
-                    header.describe(),
-                    "(y, x) or (t, y, x)",
-                ));
+                return Err(SourceError::misused(place(), header.describe(), "(y, x) or (t, y, x)"));
             }
         };
         let size = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
@@ -511,27 +367,9 @@ impl NpyFrames {
             ));
         }
         let frame_bytes = shape[0] * shape[1] * header.element.size();
-        let info = FrameInfo {
-            name,
-            shape,
-            count: Some(count),
-            spacing: Spacing::default(),
-            warnings,
-        };
-        let Header {
-            element, endian, ..
-        } = header;
-        Ok(Self {
-            info,
-            reader,
-            ends,
-            element,
-            endian,
-            count,
-            next: 0,
-            scratch: Vec::new(),
-            frame_bytes,
-        })
+        let info = FrameInfo { name, shape, count: Some(count), spacing: Spacing::default(), warnings };
+        let Header { element, endian, .. } = header;
+        Ok(Self { info, reader, ends, element, endian, count, next: 0, scratch: Vec::new(), frame_bytes })
     }
 }
 
@@ -544,23 +382,15 @@ impl FrameSource for NpyFrames {
         if self.next == self.count {
             return finish(&mut self.reader, self.ends, &Place::whole(&self.info.name));
         }
-        let part = Part::Frame {
-            index: self.next,
-            of: Some(self.count),
-        };
+        let part = Part::Frame { index: self.next, of: Some(self.count) };
         let place = || Place::part(&self.info.name, part.clone());
         self.scratch.resize(self.frame_bytes, 0);
         let got = fill(&mut self.reader, &mut self.scratch).map_err(SourceError::io(place()))?;
         if got < self.frame_bytes {
             let got = format!("{got} bytes before the end");
-            return Err(SourceError::malformed(
-                place(),
-                got,
-                format!("{} bytes", self.frame_bytes),
-            ));
+            return Err(SourceError::malformed(place(), got, format!("{} bytes", self.frame_bytes)));
         }
-        self.element
-            .decode(&self.scratch, self.endian, &mut frame.pixels, place)?;
+        self.element.decode(&self.scratch, self.endian, &mut frame.pixels, place)?;
         frame.index = self.next;
         frame.time = None;
         frame.shape = self.info.shape;
@@ -584,12 +414,7 @@ struct NpySamples {
 }
 
 impl NpySamples {
-    fn new(
-        mut reader: Reading,
-        ends: bool,
-        header: Header,
-        name: String,
-    ) -> Result<Self, SourceError> {
+    fn new(mut reader: Reading, ends: bool, header: Header, name: String) -> Result<Self, SourceError> {
         let (channels, count) = match header.shape.as_slice() {
             [channels, samples] => (*channels, *samples),
             [samples] => (1, *samples),
@@ -605,23 +430,11 @@ impl NpySamples {
             // The stream wants (sample, channel), which is this array in the other order.
             let whole = read_whole(&mut reader, &header, &place)?;
             finish(&mut reader, ends, &place)?;
-            let swapped = Header {
-                shape: vec![count, channels],
-                fortran: true,
-                ..header
-            };
+            let swapped = Header { shape: vec![count, channels], fortran: true, ..header };
             let mut whole: Reading = Box::new(std::io::Cursor::new(whole));
-            reader = Box::new(std::io::Cursor::new(read_whole(
-                &mut whole, &swapped, &place,
-            )?));
+            reader = Box::new(std::io::Cursor::new(read_whole(&mut whole, &swapped, &place)?));
         }
-        let channels = (0..channels).map(|c| {
-            if channels == 1 {
-                "value".to_owned()
-            } else {
-                c.to_string()
-            }
-        });
+        let channels = (0..channels).map(|c| if channels == 1 { "value".to_owned() } else { c.to_string() });
         let info = SeriesInfo {
             name,
             channels: channels.collect(),
@@ -629,21 +442,9 @@ impl NpySamples {
             spacing: Spacing::default(),
             warnings: Vec::new(),
         };
-        let Header {
-            element, endian, ..
-        } = header;
+        let Header { element, endian, .. } = header;
         let pixels = Pixels::U8(Vec::new());
-        Ok(Self {
-            info,
-            reader,
-            ends,
-            element,
-            endian,
-            count,
-            next: 0,
-            scratch: Vec::new(),
-            pixels,
-        })
+        Ok(Self { info, reader, ends, element, endian, count, next: 0, scratch: Vec::new(), pixels })
     }
 }
 
@@ -666,20 +467,13 @@ impl SampleSource for NpySamples {
         if got < bytes {
             let got = self.next + (got / self.element.size() / channels) as u64;
             let got = format!("the end after {got} samples");
-            return Err(SourceError::malformed(
-                place(),
-                got,
-                format!("{} samples", self.count),
-            ));
+            return Err(SourceError::malformed(place(), got, format!("{} samples", self.count)));
         }
-        self.element
-            .decode(&self.scratch, self.endian, &mut self.pixels, place)?;
+        self.element.decode(&self.scratch, self.endian, &mut self.pixels, place)?;
         block.first = self.next;
         block.channels = channels;
         block.values.clear();
-        block
-            .values
-            .extend((0..self.pixels.len()).map(|i| finite_or_missing(self.pixels.get(i))));
+        block.values.extend((0..self.pixels.len()).map(|i| finite_or_missing(self.pixels.get(i))));
         self.next += samples;
         Ok(super::Read::Filled)
     }
@@ -703,57 +497,24 @@ mod tests {
     fn headers_of_numpy_are_understood() -> Result<(), SourceError> {
         let header = parse("{'descr': '<f4', 'fortran_order': False, 'shape': (3, 4, 5), }   \n")?;
         let shape = vec![3, 4, 5];
-        assert_eq!(
-            header,
-            Header {
-                element: Element::F32,
-                endian: Endian::Little,
-                fortran: false,
-                shape
-            }
-        );
+        assert_eq!(header, Header { element: Element::F32, endian: Endian::Little, fortran: false, shape });
         let header = parse("{\"shape\":(7L,),\"descr\":\">u2\",\"fortran_order\":True}")?;
-        assert_eq!(
-            header,
-            Header {
-                element: Element::U16,
-                endian: Endian::Big,
-                fortran: true,
-                shape: vec![7]
-            }
-        );
-        assert_eq!(
-            parse("{'descr': '|b1', 'fortran_order': False, 'shape': ()}")?.count(),
-            1
-        );
+        assert_eq!(header, Header { element: Element::U16, endian: Endian::Big, fortran: true, shape: vec![7] });
+        assert_eq!(parse("{'descr': '|b1', 'fortran_order': False, 'shape': ()}")?.count(), 1);
         Ok(())
     }
 
     #[test]
     fn other_headers_are_refused_with_a_reason() {
         let message = |text: &str| parse(text).expect_err(text).to_string();
-        assert_eq!(
-            message("{'fortran_order': False}"),
-            "a.npy: got an NPY header without descr, expected one with it"
-        );
+        assert_eq!(message("{'fortran_order': False}"), "a.npy: got an NPY header without descr, expected one with it");
         assert!(
-            message("{'descr': [('x', '<f4')], 'fortran_order': False, 'shape': (3,)}")
-                .contains("array of records")
+            message("{'descr': [('x', '<f4')], 'fortran_order': False, 'shape': (3,)}").contains("array of records")
         );
-        assert!(
-            message("{'descr': '<c8', 'fortran_order': False, 'shape': (3,)}").contains("`<c8`")
-        );
-        assert!(
-            message("{'descr': '<f4', 'fortran_order': Maybe, 'shape': (3,)}")
-                .contains("fortran_order")
-        );
-        assert!(
-            message("{'descr': '<f4', 'fortran_order': False, 'shape': (3, -1)}")
-                .contains("no shape")
-        );
-        assert!(
-            message("{'descr': '<f4', 'fortran_order': False, 'shape': 3}").contains("no shape")
-        );
+        assert!(message("{'descr': '<c8', 'fortran_order': False, 'shape': (3,)}").contains("`<c8`"));
+        assert!(message("{'descr': '<f4', 'fortran_order': Maybe, 'shape': (3,)}").contains("fortran_order"));
+        assert!(message("{'descr': '<f4', 'fortran_order': False, 'shape': (3, -1)}").contains("no shape"));
+        assert!(message("{'descr': '<f4', 'fortran_order': False, 'shape': 3}").contains("no shape"));
     }
 
     proptest! {

@@ -6,9 +6,7 @@ use std::io::{BufReader, Read};
 
 use super::element::{Element, Endian};
 use super::npy::{self, fill};
-use super::{
-    FrameInfo, FrameSource, Input, OpenOptions, Part, Place, SourceError, csv, localisations,
-};
+use super::{FrameInfo, FrameSource, Input, OpenOptions, Part, Place, SourceError, csv, localisations};
 use crate::model::Kind;
 use crate::stream::Frame;
 use crate::units::Spacing;
@@ -26,29 +24,19 @@ pub struct RawFormat {
 
 /// A text that is no [`RawFormat`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "raw format: got `{0}`, expected TYPE:ROWSxCOLUMNS with u8, u16, f32 or f64, such as u16:512x640"
-)]
+#[error("raw format: got `{0}`, expected TYPE:ROWSxCOLUMNS with u8, u16, f32 or f64, such as u16:512x640")]
 pub struct RawFormatError(String);
 
 impl RawFormat {
     /// Bytes of one frame.
     fn frame_bytes(&self) -> usize {
-        self.shape[0]
-            .saturating_mul(self.shape[1])
-            .saturating_mul(self.element.size())
+        self.shape[0].saturating_mul(self.shape[1]).saturating_mul(self.element.size())
     }
 }
 
 impl fmt::Display for RawFormat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}:{}x{}",
-            self.element.name(),
-            self.shape[0],
-            self.shape[1]
-        )
+        write!(f, "{}:{}x{}", self.element.name(), self.shape[0], self.shape[1])
     }
 }
 
@@ -80,26 +68,16 @@ impl FromStr for RawFormat {
 ///
 /// # Errors
 /// Neither of those, or the errors of the format.
-pub fn from_reader(
-    reader: Box<dyn Read + Send>,
-    name: &str,
-    options: &OpenOptions,
-) -> Result<Input, SourceError> {
+pub fn from_reader(reader: Box<dyn Read + Send>, name: &str, options: &OpenOptions) -> Result<Input, SourceError> {
     let place = || Place::whole(name);
     let mut reader = BufReader::new(reader);
     if let Some(format) = options.raw {
         if options.kind == Kind::Series {
             let got = format!("raw frames ({format})");
-            return Err(SourceError::misused(
-                place(),
-                got,
-                "samples for a model of series",
-            ));
+            return Err(SourceError::misused(place(), got, "samples for a model of series"));
         }
         options.check_size(format.shape, place)?;
-        return Ok(Input::Frames(Box::new(RawFrames::new(
-            reader, format, name,
-        ))));
+        return Ok(Input::Frames(Box::new(RawFrames::new(reader, format, name))));
     }
     let mut start = [0; 8];
     let mut got = fill(&mut reader, &mut start[..1]).map_err(SourceError::io(place()))?;
@@ -111,31 +89,18 @@ pub fn from_reader(
     let rest = std::io::Cursor::new(start.clone()).chain(reader);
     match start.as_slice() {
         [] => Err(SourceError::malformed(place(), "nothing", "a recording")),
-        start if start.starts_with(npy::MAGIC) => {
-            npy::from_reader(Box::new(rest), None, &place(), options)
-        }
-        [b'I', b'I', 42 | 43, 0, ..]
-        | [b'M', b'M', 0, 42 | 43, ..]
-        | [0x89, b'P', ..]
-        | [b'P', b'K', 3, 4, ..] => Err(SourceError::unsupported(
-            place(),
-            "a TIFF, PNG or ZIP file",
-            "NPY, raw frames or CSV; give a file's path",
-        )),
+        start if start.starts_with(npy::MAGIC) => npy::from_reader(Box::new(rest), None, &place(), options),
+        [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..] | [0x89, b'P', ..] | [b'P', b'K', 3, 4, ..] => Err(
+            SourceError::unsupported(place(), "a TIFF, PNG or ZIP file", "NPY, raw frames or CSV; give a file's path"),
+        ),
         _ => match options.kind {
-            Kind::Series => Ok(Input::Series(Box::new(csv::CsvSource::new(
-                rest, name, options,
-            )?))),
-            Kind::Localisations => Ok(Input::Frames(Box::new(
-                localisations::LocalisationSource::new(rest, name, options)?,
-            ))),
+            Kind::Series => Ok(Input::Series(Box::new(csv::CsvSource::new(rest, name, options)?))),
+            Kind::Localisations => {
+                Ok(Input::Frames(Box::new(localisations::LocalisationSource::new(rest, name, options)?)))
+            }
             Kind::Fields => {
                 let expected = "NPY, or raw frames with their format, such as --raw u16:512x640";
-                Err(SourceError::misused(
-                    place(),
-                    "bytes without an NPY header",
-                    expected,
-                ))
+                Err(SourceError::misused(place(), "bytes without an NPY header", expected))
             }
         },
     }
@@ -159,13 +124,7 @@ impl<R: Read + Send> RawFrames<R> {
             spacing: Spacing::default(),
             warnings: Vec::new(),
         };
-        Self {
-            info,
-            reader,
-            format,
-            next: 0,
-            scratch: Vec::new(),
-        }
+        Self { info, reader, format, next: 0, scratch: Vec::new() }
     }
 }
 
@@ -175,10 +134,7 @@ impl<R: Read + Send> FrameSource for RawFrames<R> {
     }
 
     fn read(&mut self, frame: &mut Frame) -> Result<super::Read, SourceError> {
-        let part = Part::Frame {
-            index: self.next,
-            of: None,
-        };
+        let part = Part::Frame { index: self.next, of: None };
         let place = || Place::part(&self.info.name, part.clone());
         let bytes = self.format.frame_bytes();
         self.scratch.resize(bytes, 0);
@@ -188,15 +144,9 @@ impl<R: Read + Send> FrameSource for RawFrames<R> {
         }
         if got < bytes {
             let expected = format!("{bytes} bytes ({})", self.format);
-            return Err(SourceError::malformed(
-                place(),
-                format!("{got} bytes before the end"),
-                expected,
-            ));
+            return Err(SourceError::malformed(place(), format!("{got} bytes before the end"), expected));
         }
-        self.format
-            .element
-            .decode(&self.scratch, Endian::Little, &mut frame.pixels, place)?;
+        self.format.element.decode(&self.scratch, Endian::Little, &mut frame.pixels, place)?;
         frame.index = self.next;
         frame.time = None;
         frame.shape = self.format.shape;
@@ -216,11 +166,7 @@ mod tests {
         assert_eq!(format.to_string(), "u16:512x640");
         for text in ["u16", "u12:1x1", "u8:0x5", "f32:5", "f32:-1x5", ""] {
             let error = text.parse::<RawFormat>().expect_err(text);
-            assert!(
-                error
-                    .to_string()
-                    .starts_with(&format!("raw format: got `{text}`"))
-            );
+            assert!(error.to_string().starts_with(&format!("raw format: got `{text}`")));
         }
         Ok(())
     }

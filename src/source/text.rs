@@ -95,12 +95,8 @@ impl<R: Read> Lines<R> {
                 other => break other,
             }
         };
-        self.buffer
-            .truncate(filled + read.as_ref().map_or(0, |n| *n));
-        let read = read.map_err(SourceError::io(Place::part(
-            &self.input,
-            Part::Line(self.number + 1),
-        )))?;
+        self.buffer.truncate(filled + read.as_ref().map_or(0, |n| *n));
+        let read = read.map_err(SourceError::io(Place::part(&self.input, Part::Line(self.number + 1))))?;
         self.ended = read == 0;
         Ok(())
     }
@@ -136,9 +132,7 @@ impl Separator {
             [.., commas] if commas > 0 => Self::Comma,
             // Spaces stand inside names and dates too: they separate numbers only.
             _ if line.split_whitespace().count() > 1
-                && line
-                    .split_whitespace()
-                    .all(|field| field.parse::<f64>().is_ok()) =>
+                && line.split_whitespace().all(|field| field.parse::<f64>().is_ok()) =>
             {
                 Self::Space
             }
@@ -181,11 +175,7 @@ impl Separator {
         let parsed = match field.parse::<f64>() {
             Ok(value) => value,
             // Where the comma does not separate fields it may be the decimal mark.
-            Err(_)
-                if self != Self::Comma
-                    && field.matches(',').count() == 1
-                    && !field.contains('.') =>
-            {
+            Err(_) if self != Self::Comma && field.matches(',').count() == 1 && !field.contains('.') => {
                 field.replace(',', ".").parse().ok()?
             }
             Err(_) => return None,
@@ -206,11 +196,7 @@ fn quoted(text: &str) -> Option<(std::borrow::Cow<'_, str>, &str)> {
             continue;
         }
         let field = &text[..at];
-        let field = if doubled {
-            field.replace("\"\"", "\"").into()
-        } else {
-            field.into()
-        };
+        let field = if doubled { field.replace("\"\"", "\"").into() } else { field.into() };
         return Some((field, &text[at + 1..]));
     }
 }
@@ -220,30 +206,19 @@ pub(super) fn is_missing(field: &str) -> bool {
     let lower = field.to_ascii_lowercase();
     let word = lower.trim_start_matches(['-', '+']);
     field.is_empty()
-        || matches!(
-            word,
-            "na" | "n/a" | "#n/a" | "nan" | "null" | "none" | "inf" | "infinity" | ""
-        )
+        || matches!(word, "na" | "n/a" | "#n/a" | "nan" | "null" | "none" | "inf" | "infinity" | "")
         || matches!(field, "?" | "." | "--")
 }
 
 /// Whether a field reads like a date or a time of day: digits with separators between them.
 pub(super) fn is_date(field: &str) -> bool {
     let digits = field.chars().filter(char::is_ascii_digit).count();
-    let marks = field
-        .chars()
-        .skip(1)
-        .filter(|c| matches!(c, '-' | '/' | ':'))
-        .count();
+    let marks = field.chars().skip(1).filter(|c| matches!(c, '-' | '/' | ':')).count();
     digits >= 3
         && marks >= 1
-        && field.chars().all(|c| {
-            c.is_ascii_digit()
-                || matches!(
-                    c,
-                    '-' | '/' | ':' | '.' | ' ' | '+' | 'T' | 'Z' | 'A' | 'P' | 'M'
-                )
-        })
+        && field
+            .chars()
+            .all(|c| c.is_ascii_digit() || matches!(c, '-' | '/' | ':' | '.' | ' ' | '+' | 'T' | 'Z' | 'A' | 'P' | 'M'))
 }
 
 #[cfg(test)]
@@ -254,10 +229,7 @@ mod tests {
     fn split(separator: Separator, line: &str) -> Vec<String> {
         let mut fields = Vec::new();
         separator.split(line, &mut fields);
-        fields
-            .into_iter()
-            .map(std::borrow::Cow::into_owned)
-            .collect()
+        fields.into_iter().map(std::borrow::Cow::into_owned).collect()
     }
 
     /// Gives its bytes in pieces of `step`, as a pipe does.
@@ -274,10 +246,7 @@ mod tests {
 
     #[test]
     fn rows_are_split_as_spreadsheets_write_them() {
-        assert_eq!(
-            split(Separator::Comma, "a, b ,,\"c, \"\"d\"\"\" ,e"),
-            ["a", "b", "", "c, \"d\"", "e"]
-        );
+        assert_eq!(split(Separator::Comma, "a, b ,,\"c, \"\"d\"\"\" ,e"), ["a", "b", "", "c, \"d\"", "e"]);
         assert_eq!(split(Separator::Semicolon, "1,5;2"), ["1,5", "2"]);
         assert_eq!(split(Separator::Tab, "a\t\tb c"), ["a", "", "b c"]);
         assert_eq!(split(Separator::Space, " 1   2 "), ["1", "2"]);
@@ -299,21 +268,13 @@ mod tests {
 
     #[test]
     fn dates_and_missing_values_are_known() {
-        for date in [
-            "2010/01/01 00:00",
-            "2024-03-05T10:11:12.5Z",
-            "12:30",
-            "01-02-2003",
-            "2024-01-01 10:00:00+01:00",
-        ] {
+        for date in ["2010/01/01 00:00", "2024-03-05T10:11:12.5Z", "12:30", "01-02-2003", "2024-01-01 10:00:00+01:00"] {
             assert!(is_date(date), "{date}");
         }
         for other in ["-5.2", "1e-5", "39.4", "12", "abc", ""] {
             assert!(!is_date(other), "{other}");
         }
-        for missing in [
-            "", "NA", "nan", "-NaN", "N/A", "null", "inf", "-inf", "-", "?",
-        ] {
+        for missing in ["", "NA", "nan", "-NaN", "N/A", "null", "inf", "-inf", "-", "?"] {
             assert!(is_missing(missing), "{missing}");
         }
         assert!(!is_missing("0"));

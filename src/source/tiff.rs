@@ -88,29 +88,19 @@ impl TiffSource {
         if let (None, None, Some(images)) = (contiguous, &chain.broken, metadata.images)
             && images != pages
         {
-            warnings.push(format!(
-                "the description speaks of {images} images, the file has {pages}"
-            ));
+            warnings.push(format!("the description speaks of {images} images, the file has {pages}"));
         }
         if first.samples > 1 {
             warnings.push(colour_warning(first.samples as usize));
         }
         match first.photometric {
-            WHITE_IS_ZERO => warnings.push(
-                "the file says that zero is white; values are taken as they are stored".to_owned(),
-            ),
-            PALETTE => warnings.push(
-                "the file has a colour table; values are taken as they are stored".to_owned(),
-            ),
+            WHITE_IS_ZERO => {
+                warnings.push("the file says that zero is white; values are taken as they are stored".to_owned())
+            }
+            PALETTE => warnings.push("the file has a colour table; values are taken as they are stored".to_owned()),
             _ => {}
         }
-        let info = FrameInfo {
-            name,
-            shape: first.shape,
-            count: stated,
-            spacing: metadata.spacing,
-            warnings,
-        };
+        let info = FrameInfo { name, shape: first.shape, count: stated, spacing: metadata.spacing, warnings };
         let times = metadata.times;
         Ok(Self {
             info,
@@ -131,13 +121,7 @@ impl TiffSource {
     }
 
     fn place(&self) -> Place {
-        Place::part(
-            &self.info.name,
-            Part::Page {
-                page: self.next + 1,
-                of: self.stated,
-            },
-        )
+        Place::part(&self.info.name, Part::Page { page: self.next + 1, of: self.stated })
     }
 
     /// The bytes of one page into `pixels`, through the reader that fits how it is stored.
@@ -164,28 +148,16 @@ impl TiffSource {
             self.first.clone()
         } else {
             let place = self.place();
-            self.header
-                .page(&mut self.file, offset, self.length, || place.clone())?
+            self.header.page(&mut self.file, offset, self.length, || place.clone())?
         };
         let element = element_of(&page, || self.place())?;
-        if page.shape != self.first.shape
-            || element != self.element
-            || page.samples != self.first.samples
-        {
+        if page.shape != self.first.shape || element != self.element || page.samples != self.first.samples {
             let text = |page: &Page, element: Element| {
-                let colour = if page.samples > 1 {
-                    format!(" of {} samples", page.samples)
-                } else {
-                    String::new()
-                };
+                let colour = if page.samples > 1 { format!(" of {} samples", page.samples) } else { String::new() };
                 format!("{}{colour}", describe(element.name(), page.shape))
             };
             let (got, expected) = (text(&page, element), text(&self.first, self.element));
-            return Err(SourceError::Changed {
-                place: self.place(),
-                got,
-                expected,
-            });
+            return Err(SourceError::Changed { place: self.place(), got, expected });
         }
         if page.is_plain() {
             self.read_strips(&page)?;
@@ -202,20 +174,14 @@ impl TiffSource {
         let end = offset.saturating_add(count);
         if end > self.length {
             let got = format!("the file's end at byte {}", self.length);
-            return Err(SourceError::malformed(
-                self.place(),
-                got,
-                format!("image data up to byte {end}"),
-            ));
+            return Err(SourceError::malformed(self.place(), got, format!("image data up to byte {end}")));
         }
         let place = self.place();
         let filled = self.scratch.len();
         // A page's bytes are bounded by the pixel limit, so they fit memory's index type.
         self.scratch.resize(filled + count as usize, 0);
-        let read = self
-            .file
-            .seek(SeekFrom::Start(offset))
-            .and_then(|_| self.file.read_exact(&mut self.scratch[filled..]));
+        let read =
+            self.file.seek(SeekFrom::Start(offset)).and_then(|_| self.file.read_exact(&mut self.scratch[filled..]));
         read.map_err(SourceError::io(place))
     }
 
@@ -225,22 +191,14 @@ impl TiffSource {
         for (&offset, &count) in page.offsets.iter().zip(&page.counts) {
             // Writers pad the last strip, or leave the count of a single strip wrong: the page's size decides.
             let missing = expected - self.scratch.len() as u64;
-            let count = if page.offsets.len() == 1 {
-                expected
-            } else {
-                count.min(missing)
-            };
+            let count = if page.offsets.len() == 1 { expected } else { count.min(missing) };
             self.read_stored(offset, count)?;
         }
         if self.scratch.len() as u64 == expected {
             return Ok(());
         }
         let got = format!("{} bytes of image data", self.scratch.len());
-        Err(SourceError::malformed(
-            self.place(),
-            got,
-            format!("{expected} bytes"),
-        ))
+        Err(SourceError::malformed(self.place(), got, format!("{expected} bytes")))
     }
 
     /// One compressed or tiled page into the scratch buffer, in this machine's byte order.
@@ -248,19 +206,11 @@ impl TiffSource {
         let place = self.place();
         let storage = page.storage();
         if page.planar {
-            return Err(SourceError::unsupported(
-                place,
-                "colour planes stored apart",
-                "interleaved colour",
-            ));
+            return Err(SourceError::unsupported(place, "colour planes stored apart", "interleaved colour"));
         }
         if page.photometric == PALETTE {
             let expected = "grey values, or a colour table without compression";
-            return Err(SourceError::unsupported(
-                place,
-                format!("a colour table with {storage}"),
-                expected,
-            ));
+            return Err(SourceError::unsupported(place, format!("a colour table with {storage}"), expected));
         }
         let failed = |e| decoder_error(place.clone(), &storage, e);
         let mut decoder = match self.decoder.take() {
@@ -273,11 +223,7 @@ impl TiffSource {
                 limits.decoding_buffer_size = limits.decoding_buffer_size.max(bytes);
                 limits.intermediate_buffer_size = limits.intermediate_buffer_size.max(bytes);
                 limits.ifd_value_size = 1 << 28;
-                Box::new(
-                    Decoder::new(BufReader::new(file))
-                        .map_err(failed)?
-                        .with_limits(limits),
-                )
+                Box::new(Decoder::new(BufReader::new(file)).map_err(failed)?.with_limits(limits))
             }
         };
         decoder.seek_to_image(position).map_err(failed)?;
@@ -290,17 +236,12 @@ impl TiffSource {
             _ => false,
         };
         if !fits {
-            let got = format!(
-                "{colour:?} pixels of {} samples with {storage}",
-                page.samples
-            );
+            let got = format!("{colour:?} pixels of {} samples with {storage}", page.samples);
             return Err(SourceError::unsupported(place, got, "grey, RGB or RGBA"));
         }
         self.scratch.clear();
         self.scratch.resize(page.bytes(self.element) as usize, 0);
-        decoder
-            .read_image_bytes(&mut self.scratch)
-            .map_err(failed)?;
+        decoder.read_image_bytes(&mut self.scratch).map_err(failed)?;
         if page.photometric == WHITE_IS_ZERO {
             // The decoder turned the scale over; the counts as the camera stored them are wanted.
             if matches!(self.element, Element::F32 | Element::F64) {
@@ -313,13 +254,7 @@ impl TiffSource {
         Ok(())
     }
 
-    fn decode(
-        &self,
-        pixels: &mut Pixels,
-        element: Element,
-        endian: Endian,
-        samples: usize,
-    ) -> Result<(), SourceError> {
+    fn decode(&self, pixels: &mut Pixels, element: Element, endian: Endian, samples: usize) -> Result<(), SourceError> {
         element.decode(&self.scratch, endian, pixels, || self.place())?;
         to_luminance(pixels, samples);
         Ok(())
@@ -348,10 +283,7 @@ pub(super) fn colour_warning(samples: usize) -> String {
     match samples {
         2 => "the images have an alpha channel, which is ignored".to_owned(),
         3 => "the images are in colour; their luminance (ITU-R BT.601) is used".to_owned(),
-        _ => {
-            "the images are in colour; their luminance (ITU-R BT.601) is used and alpha is ignored"
-                .to_owned()
-        }
+        _ => "the images are in colour; their luminance (ITU-R BT.601) is used and alpha is ignored".to_owned(),
     }
 }
 
@@ -376,24 +308,13 @@ fn element_of(page: &Page, place: impl FnOnce() -> Place) -> Result<Element, Sou
                 _ => "complex or unknown numbers",
             };
             let got = format!("{format} of {bits} bits");
-            return Err(SourceError::unsupported(
-                place(),
-                got,
-                "8, 16, 32 or 64 bits a sample",
-            ));
+            return Err(SourceError::unsupported(place(), got, "8, 16, 32 or 64 bits a sample"));
         }
     };
-    let colour = matches!(
-        element,
-        Element::U8 | Element::U16 | Element::F32 | Element::F64
-    );
+    let colour = matches!(element, Element::U8 | Element::U16 | Element::F32 | Element::F64);
     if page.samples > 4 || (page.samples > 1 && !(colour && matches!(page.photometric, 2 | 6))) {
         let got = format!("{} samples a pixel ({})", page.samples, element.name());
-        return Err(SourceError::unsupported(
-            place(),
-            got,
-            "grey, RGB or RGBA: split the channels first",
-        ));
+        return Err(SourceError::unsupported(place(), got, "grey, RGB or RGBA: split the channels first"));
     }
     Ok(element)
 }
@@ -414,9 +335,7 @@ fn contiguous_images(
         .offsets
         .iter()
         .zip(&first.counts)
-        .try_fold(start, |end, (&offset, &count)| {
-            (offset == end).then(|| end.saturating_add(count))
-        });
+        .try_fold(start, |end, (&offset, &count)| (offset == end).then(|| end.saturating_add(count)));
     if images < 2 || !first.is_plain() || chain.pages.len() != 1 || one_block.is_none() {
         return None;
     }
@@ -431,13 +350,7 @@ fn contiguous_images(
 
 fn decoder_error(place: Place, storage: &str, error: tiff::TiffError) -> SourceError {
     use std::io::ErrorKind::{InvalidData, InvalidInput, UnexpectedEof};
-    let damaged = |how: &str| {
-        SourceError::malformed(
-            place.clone(),
-            format!("{storage} that {how}"),
-            "a whole page",
-        )
-    };
+    let damaged = |how: &str| SourceError::malformed(place.clone(), format!("{storage} that {how}"), "a whole page");
     match error {
         tiff::TiffError::IoError(e) if e.kind() == UnexpectedEof => damaged("ends early"),
         // The decompressors report what they cannot decode this way.
@@ -445,16 +358,12 @@ fn decoder_error(place: Place, storage: &str, error: tiff::TiffError) -> SourceE
             damaged(&format!("is damaged ({e})"))
         }
         tiff::TiffError::IoError(source) => SourceError::Io { place, source },
-        tiff::TiffError::UnsupportedError(e) => SourceError::unsupported(
-            place,
-            format!("{storage} ({e})"),
-            "no, LZW or deflate compression",
-        ),
-        tiff::TiffError::LimitsExceeded => SourceError::over_limit(
-            place,
-            format!("{storage} with outsized tables"),
-            "a plain page",
-        ),
+        tiff::TiffError::UnsupportedError(e) => {
+            SourceError::unsupported(place, format!("{storage} ({e})"), "no, LZW or deflate compression")
+        }
+        tiff::TiffError::LimitsExceeded => {
+            SourceError::over_limit(place, format!("{storage} with outsized tables"), "a plain page")
+        }
         other => damaged(&format!("is damaged ({other})")),
     }
 }

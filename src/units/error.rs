@@ -18,10 +18,7 @@ pub enum UnitError {
         text: String,
     },
     /// The unit is in no table.
-    #[error(
-        "unknown unit `{unit}`, expected one of {}, or no unit at all",
-        super::table::KNOWN
-    )]
+    #[error("unknown unit `{unit}`, expected one of {}, or no unit at all", super::table::KNOWN)]
     UnknownUnit {
         /// The unit as given.
         unit: String,
@@ -37,9 +34,7 @@ pub enum UnitError {
         expected: Dimension,
     },
     /// A part of a spacing that is not `AXIS=STEP`.
-    #[error(
-        "spacing, part `{part}`: expected AXIS=STEP with a decimal point, such as t=2s,y=0.1um,x=0.1um"
-    )]
+    #[error("spacing, part `{part}`: expected AXIS=STEP with a decimal point, such as t=2s,y=0.1um,x=0.1um")]
     NotAPair {
         /// The part as given.
         part: String,

@@ -23,9 +23,7 @@ pub struct UnitFormula {
 impl UnitFormula {
     /// Names and powers, positive powers first, each in order of appearance; none is zero.
     pub fn factors(&self) -> impl Iterator<Item = (&str, i32)> {
-        self.factors
-            .iter()
-            .map(|(name, power)| (name.as_str(), *power))
+        self.factors.iter().map(|(name, power)| (name.as_str(), *power))
     }
 
     /// The canonical unit that the formula gives: `y^2/t` with `um` and `s` is `um^2/s`.
@@ -42,9 +40,7 @@ impl UnitFormula {
             let unit = match units(name) {
                 None if AXES.contains(&name.as_str()) => return None,
                 None => Self::atom(format!("[{name}]")),
-                Some(text) => text
-                    .parse()
-                    .unwrap_or_else(|_| Self::atom(format!("[{text}]"))),
+                Some(text) => text.parse().unwrap_or_else(|_| Self::atom(format!("[{text}]"))),
             };
             for (name, inner) in unit.factors {
                 product.multiply(name, inner.saturating_mul(*power));
@@ -55,9 +51,7 @@ impl UnitFormula {
     }
 
     fn atom(name: String) -> Self {
-        Self {
-            factors: vec![(name, 1)],
-        }
+        Self { factors: vec![(name, 1)] }
     }
 
     fn normalise(&mut self) {
@@ -76,16 +70,10 @@ impl UnitFormula {
     fn write(&self, times: &str, factor: impl Fn(&str, u32) -> String) -> String {
         let part = |sign: i32| -> Vec<String> {
             let of_sign = self.factors.iter().filter(|(_, p)| p.signum() == sign);
-            of_sign
-                .map(|(name, p)| factor(name, p.unsigned_abs()))
-                .collect()
+            of_sign.map(|(name, p)| factor(name, p.unsigned_abs())).collect()
         };
         let (above, below) = (part(1), part(-1));
-        let top = if above.is_empty() && !below.is_empty() {
-            "1".to_owned()
-        } else {
-            above.join(times)
-        };
+        let top = if above.is_empty() && !below.is_empty() { "1".to_owned() } else { above.join(times) };
         match below.len() {
             0 => top,
             1 => format!("{top}/{}", below[0]),
@@ -109,11 +97,7 @@ impl FromStr for UnitFormula {
     type Err = UnitError;
 
     fn from_str(text: &str) -> Result<Self, UnitError> {
-        let mut parser = Parser {
-            text,
-            rest: text.trim_start(),
-            product: Self::default(),
-        };
+        let mut parser = Parser { text, rest: text.trim_start(), product: Self::default() };
         if !parser.rest.is_empty() {
             parser.product(1, 0)?;
             if !parser.rest.is_empty() {
@@ -156,11 +140,7 @@ const MAX_POWER: i32 = 99;
 
 impl<'a> Parser<'a> {
     fn error(&self, reason: &'static str) -> UnitError {
-        UnitError::BadFormula {
-            formula: self.text.to_owned(),
-            at: self.rest.to_owned(),
-            reason,
-        }
+        UnitError::BadFormula { formula: self.text.to_owned(), at: self.rest.to_owned(), reason }
     }
 
     fn eat(&mut self, token: char) -> bool {
@@ -226,10 +206,7 @@ impl<'a> Parser<'a> {
 
     fn power(&mut self) -> Result<i32, UnitError> {
         let sign = self.rest.starts_with(['-', '+']);
-        let digits = self.rest[usize::from(sign)..]
-            .bytes()
-            .take_while(u8::is_ascii_digit)
-            .count();
+        let digits = self.rest[usize::from(sign)..].bytes().take_while(u8::is_ascii_digit).count();
         let (number, rest) = self.rest.split_at(usize::from(sign) + digits);
         match number.parse::<i32>() {
             Ok(power) if power.abs() <= MAX_POWER => {
@@ -287,10 +264,7 @@ mod tests {
         assert_eq!(render("y^-4", microscope).as_deref(), Some("1/um^4"));
         assert_eq!(render("y/x", microscope), None);
         assert_eq!(render("y*x", microscope).as_deref(), Some("um^2"));
-        assert_eq!(
-            render("m*y^2/u", microscope).as_deref(),
-            Some("[m]*um^2/[u]")
-        );
+        assert_eq!(render("m*y^2/u", microscope).as_deref(), Some("[m]*um^2/[u]"));
         assert_eq!(render("", microscope), None);
     }
 
@@ -329,23 +303,11 @@ mod tests {
     #[test]
     fn a_wrong_formula_says_where() {
         let message = |text: &str| text.parse::<UnitFormula>().expect_err(text).to_string();
-        assert_eq!(
-            message("y^"),
-            "unit formula `y^`, at ``: expected a whole number from -99 to 99"
-        );
-        assert_eq!(
-            message("y*/t"),
-            "unit formula `y*/t`, at `/t`: expected a name"
-        );
+        assert_eq!(message("y^"), "unit formula `y^`, at ``: expected a whole number from -99 to 99");
+        assert_eq!(message("y*/t"), "unit formula `y*/t`, at `/t`: expected a name");
         assert_eq!(message("(y"), "unit formula `(y`, at ``: expected `)`");
-        assert_eq!(
-            message("y)"),
-            "unit formula `y)`, at `)`: expected `*`, `/` or the end"
-        );
-        assert_eq!(
-            message("y^999"),
-            "unit formula `y^999`, at `999`: expected a whole number from -99 to 99"
-        );
+        assert_eq!(message("y)"), "unit formula `y)`, at `)`: expected `*`, `/` or the end");
+        assert_eq!(message("y^999"), "unit formula `y^999`, at `999`: expected a whole number from -99 to 99");
         assert!(message(&"(".repeat(50)).contains("too many parentheses"));
         assert!(message("[u").contains("expected a name"));
     }

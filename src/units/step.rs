@@ -51,26 +51,13 @@ impl Step {
             return Ok(());
         };
         let got = dimension(unit)?;
-        if got == expected {
-            Ok(())
-        } else {
-            Err(UnitError::WrongDimension {
-                unit: unit.clone(),
-                got,
-                expected,
-            })
-        }
+        if got == expected { Ok(()) } else { Err(UnitError::WrongDimension { unit: unit.clone(), got, expected }) }
     }
 }
 
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}{}",
-            self.value,
-            self.unit.as_deref().unwrap_or_default()
-        )
+        write!(f, "{}{}", self.value, self.unit.as_deref().unwrap_or_default())
     }
 }
 
@@ -80,13 +67,9 @@ impl FromStr for Step {
     fn from_str(text: &str) -> Result<Self, UnitError> {
         let trimmed = text.trim();
         let (number, unit) = trimmed.split_at(number_length(trimmed));
-        let value: f64 = number.parse().map_err(|_| UnitError::NotANumber {
-            text: text.to_owned(),
-        })?;
+        let value: f64 = number.parse().map_err(|_| UnitError::NotANumber { text: text.to_owned() })?;
         Self::new(value, Some(unit)).map_err(|e| match e {
-            UnitError::OutOfRange { .. } => UnitError::OutOfRange {
-                text: text.to_owned(),
-            },
+            UnitError::OutOfRange { .. } => UnitError::OutOfRange { text: text.to_owned() },
             other => other,
         })
     }
@@ -97,12 +80,7 @@ impl FromStr for Step {
 /// An `e` belongs to the number only where an exponent follows; words such as `inf` and `nan` never do.
 fn number_length(text: &str) -> usize {
     let bytes = text.as_bytes();
-    let digits = |from: usize| {
-        bytes[from..]
-            .iter()
-            .take_while(|b| b.is_ascii_digit())
-            .count()
-    };
+    let digits = |from: usize| bytes[from..].iter().take_while(|b| b.is_ascii_digit()).count();
     let mut end = usize::from(matches!(bytes.first(), Some(b'+' | b'-')));
     end += digits(end);
     if bytes.get(end) == Some(&b'.') {
@@ -136,20 +114,13 @@ pub struct Spacing {
 
 impl Spacing {
     fn axes(&self) -> [(&'static str, Option<&Step>); 3] {
-        [
-            ("t", self.t.as_ref()),
-            ("y", self.y.as_ref()),
-            ("x", self.x.as_ref()),
-        ]
+        [("t", self.t.as_ref()), ("y", self.y.as_ref()), ("x", self.x.as_ref())]
     }
 
     /// The step along `axis` (`t`, `y` or `x`), where it was stated.
     #[must_use]
     pub fn get(&self, axis: &str) -> Option<&Step> {
-        self.axes()
-            .into_iter()
-            .find(|(name, _)| *name == axis)
-            .and_then(|(_, step)| step)
+        self.axes().into_iter().find(|(name, _)| *name == axis).and_then(|(_, step)| step)
     }
 
     /// The canonical unit along `axis` (`t`, `y` or `x`), where one was stated.
@@ -173,9 +144,7 @@ impl Spacing {
     /// Whether any axis has a unit; every stated axis then has, in a checked spacing.
     #[must_use]
     pub fn has_units(&self) -> bool {
-        self.axes()
-            .iter()
-            .any(|(_, step)| step.is_some_and(|s| s.unit.is_some()))
+        self.axes().iter().any(|(_, step)| step.is_some_and(|s| s.unit.is_some()))
     }
 
     /// This spacing, with axes that it does not state taken from `fallback` (what the file itself says).
@@ -200,26 +169,15 @@ impl Spacing {
         let expected = [Dimension::Time, Dimension::Length, Dimension::Length];
         for ((axis, step), expected) in self.axes().into_iter().zip(expected) {
             let Some(step) = step else { continue };
-            let bad = |e| UnitError::BadAxis {
-                axis,
-                source: Box::new(e),
-            };
+            let bad = |e| UnitError::BadAxis { axis, source: Box::new(e) };
             Step::new(step.value, step.unit.as_deref()).map_err(bad)?;
             step.expect(expected).map_err(bad)?;
         }
-        let stated = || {
-            self.axes()
-                .into_iter()
-                .filter_map(|(axis, step)| Some((axis, step?)))
-        };
+        let stated = || self.axes().into_iter().filter_map(|(axis, step)| Some((axis, step?)));
         let with = stated().find_map(|(axis, step)| Some((axis, step.unit.clone()?)));
         let without = stated().find(|(_, step)| step.unit.is_none());
         if let (Some((with, unit)), Some((without, _))) = (with, without) {
-            return Err(UnitError::Mixed {
-                with,
-                unit,
-                without,
-            });
+            return Err(UnitError::Mixed { with, unit, without });
         }
         if let (Some(unit), Some(x)) = (self.unit("y"), &self.x) {
             let x = x.to(unit)?;
@@ -248,31 +206,20 @@ impl FromStr for Spacing {
     fn from_str(text: &str) -> Result<Self, UnitError> {
         let mut spacing = Self::default();
         for part in text.split(',') {
-            let not_a_pair = || UnitError::NotAPair {
-                part: part.trim().to_owned(),
-            };
+            let not_a_pair = || UnitError::NotAPair { part: part.trim().to_owned() };
             let (axis, step) = part.split_once('=').ok_or_else(not_a_pair)?;
             let (axis, slot) = match axis.trim() {
                 "t" => ("t", &mut spacing.t),
                 "y" => ("y", &mut spacing.y),
                 "x" => ("x", &mut spacing.x),
                 other => {
-                    return Err(UnitError::UnknownAxis {
-                        part: part.trim().to_owned(),
-                        axis: other.to_owned(),
-                    });
+                    return Err(UnitError::UnknownAxis { part: part.trim().to_owned(), axis: other.to_owned() });
                 }
             };
             if slot.is_some() {
-                return Err(UnitError::DuplicateAxis {
-                    part: part.trim().to_owned(),
-                    axis: axis.to_owned(),
-                });
+                return Err(UnitError::DuplicateAxis { part: part.trim().to_owned(), axis: axis.to_owned() });
             }
-            let step = step.parse().map_err(|e| UnitError::BadAxis {
-                axis,
-                source: Box::new(e),
-            })?;
+            let step = step.parse().map_err(|e| UnitError::BadAxis { axis, source: Box::new(e) })?;
             *slot = Some(step);
         }
         spacing.checked()
@@ -309,19 +256,13 @@ mod tests {
     #[test]
     fn steps_that_are_none_say_why() {
         for text in ["", "um", "nan", "inf s", "-", ".", "+s"] {
-            assert!(
-                matches!(step(text), Err(UnitError::NotANumber { .. })),
-                "{text}"
-            );
+            assert!(matches!(step(text), Err(UnitError::NotANumber { .. })), "{text}");
         }
         for text in ["0", "-1um", "1e999s", "0s"] {
             assert_eq!(step(text), Err(UnitError::OutOfRange { text: text.into() }));
         }
         for text in ["1 furlong", "0,1um", "2e", "2e-um"] {
-            assert!(
-                matches!(step(text), Err(UnitError::UnknownUnit { .. })),
-                "{text}"
-            );
+            assert!(matches!(step(text), Err(UnitError::UnknownUnit { .. })), "{text}");
         }
     }
 
@@ -330,10 +271,7 @@ mod tests {
         let s: Spacing = "t=2s,y=0.1um,x=0.1um".parse()?;
         assert_eq!(s.to_string(), "t=2s,y=0.1um,x=0.1um");
         assert!(s.has_units() && !s.is_unitless() && !s.is_empty());
-        assert_eq!(
-            (s.unit("t"), s.unit("x"), s.unit("z")),
-            (Some("s"), Some("um"), None)
-        );
+        assert_eq!((s.unit("t"), s.unit("x"), s.unit("z")), (Some("s"), Some("um"), None));
         let s: Spacing = " x = 0.5 , y = 1 ".parse()?;
         assert_eq!(s.to_string(), "y=1,x=0.5");
         assert!(s.is_unitless() && s.t.is_none());
@@ -353,26 +291,11 @@ mod tests {
             message("t=2s,y"),
             "spacing, part `y`: expected AXIS=STEP with a decimal point, such as t=2s,y=0.1um,x=0.1um"
         );
-        assert_eq!(
-            message("x=0,1um"),
-            "spacing, axis x: `0`: a step must be finite and above zero"
-        );
-        assert_eq!(
-            message("z=1um"),
-            "spacing, part `z=1um`: unknown axis `z`, expected t, y or x"
-        );
-        assert_eq!(
-            message("t=1s,t=2s"),
-            "spacing, part `t=2s`: axis `t` was given before"
-        );
-        assert_eq!(
-            message("t=1um"),
-            "spacing, axis t: unit `um`: got a length, expected a time"
-        );
-        assert_eq!(
-            message("y=1s"),
-            "spacing, axis y: unit `s`: got a time, expected a length"
-        );
+        assert_eq!(message("x=0,1um"), "spacing, axis x: `0`: a step must be finite and above zero");
+        assert_eq!(message("z=1um"), "spacing, part `z=1um`: unknown axis `z`, expected t, y or x");
+        assert_eq!(message("t=1s,t=2s"), "spacing, part `t=2s`: axis `t` was given before");
+        assert_eq!(message("t=1um"), "spacing, axis t: unit `um`: got a length, expected a time");
+        assert_eq!(message("y=1s"), "spacing, axis y: unit `s`: got a time, expected a length");
         assert_eq!(
             message("t=2s,y=0.1,x=0.1"),
             "spacing: axis t has the unit s and axis y has none; give units for every axis or for none"
@@ -387,14 +310,7 @@ mod tests {
         let user: Spacing = "t=2min".parse()?;
         assert_eq!(user.or(&file)?.to_string(), "t=2min,y=50nm,x=50nm");
         let user: Spacing = "y=1,x=1".parse()?;
-        assert!(matches!(
-            user.or(&file),
-            Err(UnitError::Mixed {
-                with: "t",
-                without: "y",
-                ..
-            })
-        ));
+        assert!(matches!(user.or(&file), Err(UnitError::Mixed { with: "t", without: "y", .. })));
         Ok(())
     }
 

@@ -49,45 +49,16 @@ const fn unit(
     pretty: &'static str,
     words: &'static [&'static str],
 ) -> Unit {
-    Unit {
-        name,
-        dimension,
-        mantissa,
-        exponent,
-        ngff,
-        pretty,
-        words,
-    }
+    Unit { name, dimension, mantissa, exponent, ngff, pretty, words }
 }
 
 use Dimension::{Length, Time};
 
 // ImageJ writes the micro sign as the six characters \u00B5, which is why spellings with a backslash stand here.
 const UNITS: [Unit; 15] = [
-    unit(
-        "pm",
-        Length,
-        (1.0, -12),
-        "picometer",
-        "pm",
-        &["picometer", "picometers", "picometre", "picometres"],
-    ),
-    unit(
-        "angstrom",
-        Length,
-        (1.0, -10),
-        "angstrom",
-        "Å",
-        &["angstrom", "angstroms", "ångström", "ångstrom", "å", "å"],
-    ),
-    unit(
-        "nm",
-        Length,
-        (1.0, -9),
-        "nanometer",
-        "nm",
-        &["nanometer", "nanometers", "nanometre", "nanometres"],
-    ),
+    unit("pm", Length, (1.0, -12), "picometer", "pm", &["picometer", "picometers", "picometre", "picometres"]),
+    unit("angstrom", Length, (1.0, -10), "angstrom", "Å", &["angstrom", "angstroms", "ångström", "ångstrom", "å", "å"]),
+    unit("nm", Length, (1.0, -9), "nanometer", "nm", &["nanometer", "nanometers", "nanometre", "nanometres"]),
     unit(
         "um",
         Length,
@@ -107,96 +78,23 @@ const UNITS: [Unit; 15] = [
             "micrometres",
         ],
     ),
-    unit(
-        "mm",
-        Length,
-        (1.0, -3),
-        "millimeter",
-        "mm",
-        &["millimeter", "millimeters", "millimetre", "millimetres"],
-    ),
-    unit(
-        "cm",
-        Length,
-        (1.0, -2),
-        "centimeter",
-        "cm",
-        &["centimeter", "centimeters", "centimetre", "centimetres"],
-    ),
-    unit(
-        "m",
-        Length,
-        (1.0, 0),
-        "meter",
-        "m",
-        &["meter", "meters", "metre", "metres"],
-    ),
-    unit(
-        "km",
-        Length,
-        (1.0, 3),
-        "kilometer",
-        "km",
-        &["kilometer", "kilometers", "kilometre", "kilometres"],
-    ),
-    unit(
-        "ns",
-        Time,
-        (1.0, -9),
-        "nanosecond",
-        "ns",
-        &["nsec", "nanosecond", "nanoseconds"],
-    ),
+    unit("mm", Length, (1.0, -3), "millimeter", "mm", &["millimeter", "millimeters", "millimetre", "millimetres"]),
+    unit("cm", Length, (1.0, -2), "centimeter", "cm", &["centimeter", "centimeters", "centimetre", "centimetres"]),
+    unit("m", Length, (1.0, 0), "meter", "m", &["meter", "meters", "metre", "metres"]),
+    unit("km", Length, (1.0, 3), "kilometer", "km", &["kilometer", "kilometers", "kilometre", "kilometres"]),
+    unit("ns", Time, (1.0, -9), "nanosecond", "ns", &["nsec", "nanosecond", "nanoseconds"]),
     unit(
         "us",
         Time,
         (1.0, -6),
         "microsecond",
         "µs",
-        &[
-            "µs",
-            "μs",
-            "\\u00b5s",
-            "\\u03bcs",
-            "usec",
-            "µsec",
-            "μsec",
-            "microsecond",
-            "microseconds",
-        ],
+        &["µs", "μs", "\\u00b5s", "\\u03bcs", "usec", "µsec", "μsec", "microsecond", "microseconds"],
     ),
-    unit(
-        "ms",
-        Time,
-        (1.0, -3),
-        "millisecond",
-        "ms",
-        &["msec", "millisecond", "milliseconds"],
-    ),
-    unit(
-        "s",
-        Time,
-        (1.0, 0),
-        "second",
-        "s",
-        &["sec", "secs", "second", "seconds"],
-    ),
-    unit(
-        "min",
-        Time,
-        (60.0, 0),
-        "minute",
-        "min",
-        &["mins", "minute", "minutes"],
-    ),
-    unit(
-        "h",
-        Time,
-        (3600.0, 0),
-        "hour",
-        "h",
-        &["hr", "hrs", "hour", "hours"],
-    ),
+    unit("ms", Time, (1.0, -3), "millisecond", "ms", &["msec", "millisecond", "milliseconds"]),
+    unit("s", Time, (1.0, 0), "second", "s", &["sec", "secs", "second", "seconds"]),
+    unit("min", Time, (60.0, 0), "minute", "min", &["mins", "minute", "minutes"]),
+    unit("h", Time, (3600.0, 0), "hour", "h", &["hr", "hrs", "hour", "hours"]),
     unit("d", Time, (86400.0, 0), "day", "d", &["day", "days"]),
 ];
 
@@ -204,12 +102,7 @@ const UNITS: [Unit; 15] = [
 const COUNTED: [&str; 6] = ["pixel", "pixels", "px", "frame", "frames", "null"];
 
 fn find(canonical: &str) -> Result<&'static Unit, UnitError> {
-    UNITS
-        .iter()
-        .find(|u| u.name == canonical)
-        .ok_or_else(|| UnitError::UnknownUnit {
-            unit: canonical.to_owned(),
-        })
+    UNITS.iter().find(|u| u.name == canonical).ok_or_else(|| UnitError::UnknownUnit { unit: canonical.to_owned() })
 }
 
 /// The canonical name of a unit as an instrument or a person writes it: `µm`, `micron` and `\u00B5m` are `um`.
@@ -228,9 +121,7 @@ pub fn canonical_unit(text: &str) -> Result<Option<&'static str>, UnitError> {
         .iter()
         .find(|u| u.name == text || u.words.contains(&lower.as_str()))
         .map(|u| Some(u.name))
-        .ok_or_else(|| UnitError::UnknownUnit {
-            unit: text.to_owned(),
-        })
+        .ok_or_else(|| UnitError::UnknownUnit { unit: text.to_owned() })
 }
 
 /// What a canonical unit measures.
@@ -248,20 +139,12 @@ pub fn dimension(unit: &str) -> Result<Dimension, UnitError> {
 pub fn convert(value: f64, from: &str, to: &str) -> Result<f64, UnitError> {
     let (a, b) = (find(from)?, find(to)?);
     if a.dimension != b.dimension {
-        return Err(UnitError::WrongDimension {
-            unit: from.to_owned(),
-            got: a.dimension,
-            expected: b.dimension,
-        });
+        return Err(UnitError::WrongDimension { unit: from.to_owned(), got: a.dimension, expected: b.dimension });
     }
     let scaled = value * a.mantissa;
     let power = 10f64.powi((a.exponent - b.exponent).abs());
     // 10^n is exact up to n = 22, so one rounding remains on either branch.
-    let scaled = if a.exponent >= b.exponent {
-        scaled * power
-    } else {
-        scaled / power
-    };
+    let scaled = if a.exponent >= b.exponent { scaled * power } else { scaled / power };
     Ok(scaled / b.mantissa)
 }
 
@@ -284,18 +167,8 @@ mod tests {
 
     #[test]
     fn spellings_of_instruments_have_one_canonical_name() {
-        for text in [
-            "um",
-            "µm",
-            "μm",
-            "\\u00B5m",
-            "\\u00b5m",
-            "micron",
-            "Microns",
-            "micrometer",
-            "Micrometre",
-            " um ",
-        ] {
+        for text in ["um", "µm", "μm", "\\u00B5m", "\\u00b5m", "micron", "Microns", "micrometer", "Micrometre", " um "]
+        {
             assert_eq!(canonical_unit(text), Ok(Some("um")), "{text}");
         }
         for text in ["s", "sec", "Seconds", "second"] {
@@ -307,10 +180,7 @@ mod tests {
         for text in ["", "pixel", "Pixels", "px", "frames"] {
             assert_eq!(canonical_unit(text), Ok(None), "{text}");
         }
-        assert_eq!(
-            canonical_unit("Mm"),
-            Err(UnitError::UnknownUnit { unit: "Mm".into() })
-        );
+        assert_eq!(canonical_unit("Mm"), Err(UnitError::UnknownUnit { unit: "Mm".into() }));
         assert!(canonical_unit("furlong").is_err());
     }
 
@@ -322,11 +192,7 @@ mod tests {
             assert_eq!(canonical_unit(u.name), Ok(Some(u.name)));
             assert_eq!(canonical_unit(u.ngff), Ok(Some(u.name)));
             assert_eq!(canonical_unit(u.pretty), Ok(Some(u.name)));
-            assert!(
-                u.words.iter().all(|w| w.to_lowercase() == **w),
-                "{}",
-                u.name
-            );
+            assert!(u.words.iter().all(|w| w.to_lowercase() == **w), "{}", u.name);
         }
         assert_eq!(ngff_unit("um"), Some("micrometer"));
         assert_eq!(ngff_unit("pixel"), None);
@@ -339,13 +205,7 @@ mod tests {
         assert_eq!(convert(2.0, "min", "s"), Ok(120.0));
         assert_eq!(convert(1.0, "d", "h"), Ok(24.0));
         assert_eq!(convert(250.0, "ms", "s"), Ok(0.25));
-        assert!(matches!(
-            convert(1.0, "s", "um"),
-            Err(UnitError::WrongDimension { .. })
-        ));
-        assert!(matches!(
-            convert(1.0, "parsec", "um"),
-            Err(UnitError::UnknownUnit { .. })
-        ));
+        assert!(matches!(convert(1.0, "s", "um"), Err(UnitError::WrongDimension { .. })));
+        assert!(matches!(convert(1.0, "parsec", "um"), Err(UnitError::UnknownUnit { .. })));
     }
 }

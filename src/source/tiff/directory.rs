@@ -39,15 +39,9 @@ impl Broken {
     pub(super) fn error(&self, place: Place) -> SourceError {
         let (offset, length) = (self.offset, self.length);
         let (got, expected) = if self.looped {
-            (
-                format!("a chain of directories that runs in a circle at byte {offset}"),
-                "one that ends".to_owned(),
-            )
+            (format!("a chain of directories that runs in a circle at byte {offset}"), "one that ends".to_owned())
         } else {
-            (
-                format!("the file's end at byte {length}"),
-                format!("a directory at byte {offset}"),
-            )
+            (format!("the file's end at byte {length}"), format!("a directory at byte {offset}"))
         };
         SourceError::malformed(place, got, expected)
     }
@@ -76,18 +70,13 @@ pub(super) struct Page {
 impl Page {
     /// Whether the strips hold the pixels as they are.
     pub(super) fn is_plain(&self) -> bool {
-        self.compression == super::COMPRESSION_NONE
-            && !self.tiled
-            && !self.planar
-            && !self.reversed_bits
+        self.compression == super::COMPRESSION_NONE && !self.tiled && !self.planar && !self.reversed_bits
     }
 
     /// Bytes of the whole image.
     pub(super) fn bytes(&self, element: Element) -> u64 {
         let pixels = (self.shape[0] as u64).saturating_mul(self.shape[1] as u64);
-        pixels
-            .saturating_mul(self.samples)
-            .saturating_mul(element.size() as u64)
+        pixels.saturating_mul(self.samples).saturating_mul(element.size() as u64)
     }
 
     /// How the image is stored, in words.
@@ -101,11 +90,7 @@ impl Page {
             50000 => "Zstandard compression".to_owned(),
             other => format!("compression {other}"),
         };
-        if self.tiled {
-            format!("tiles with {compression}")
-        } else {
-            compression
-        }
+        if self.tiled { format!("tiles with {compression}") } else { compression }
     }
 }
 
@@ -118,28 +103,17 @@ struct Entry {
 }
 
 impl Header {
-    pub(super) fn read(
-        reader: &mut impl Read,
-        length: u64,
-        place: &dyn Fn() -> Place,
-    ) -> Result<Self, SourceError> {
-        let not_tiff =
-            || SourceError::malformed(place(), "no TIFF header", "II or MM and a version");
+    pub(super) fn read(reader: &mut impl Read, length: u64, place: &dyn Fn() -> Place) -> Result<Self, SourceError> {
+        let not_tiff = || SourceError::malformed(place(), "no TIFF header", "II or MM and a version");
         let mut start = [0; 16];
         let wanted = length.min(16) as usize;
-        reader
-            .read_exact(&mut start[..wanted])
-            .map_err(SourceError::io(place()))?;
+        reader.read_exact(&mut start[..wanted]).map_err(SourceError::io(place()))?;
         let endian = match &start[..2] {
             b"II" => Endian::Little,
             b"MM" => Endian::Big,
             _ => return Err(not_tiff()),
         };
-        let mut header = Self {
-            endian,
-            big: false,
-            first: 0,
-        };
+        let mut header = Self { endian, big: false, first: 0 };
         match header.unsigned(&start[2..4]) {
             42 if length >= 8 => header.first = header.unsigned(&start[4..8]),
             43 if length >= 16 => {
@@ -147,11 +121,7 @@ impl Header {
                 header.first = header.unsigned(&start[8..16]);
             }
             42 | 43 => {
-                return Err(SourceError::malformed(
-                    place(),
-                    format!("{length} bytes"),
-                    "a TIFF header",
-                ));
+                return Err(SourceError::malformed(place(), format!("{length} bytes"), "a TIFF header"));
             }
             _ => return Err(not_tiff()),
         }
@@ -182,10 +152,7 @@ impl Header {
         buffer: &mut Vec<u8>,
     ) -> std::io::Result<Option<u64>> {
         let (count_size, next_size) = if self.big { (8, 8) } else { (2, 4) };
-        if offset
-            .checked_add(count_size)
-            .is_none_or(|end| end > length)
-        {
+        if offset.checked_add(count_size).is_none_or(|end| end > length) {
             return Ok(None);
         }
         // Directories often stand close together: stay in the buffer where possible.
@@ -213,11 +180,8 @@ impl Header {
     fn entries(&self, buffer: &[u8]) -> impl Iterator<Item = Entry> {
         buffer.chunks_exact(self.entry_size()).map(|bytes| {
             let mut value = [0; 8];
-            let (count, stored) = if self.big {
-                (&bytes[4..12], &bytes[12..20])
-            } else {
-                (&bytes[4..8], &bytes[8..12])
-            };
+            let (count, stored) =
+                if self.big { (&bytes[4..12], &bytes[12..20]) } else { (&bytes[4..8], &bytes[8..12]) };
             value[..stored.len()].copy_from_slice(stored);
             Entry {
                 tag: self.unsigned(&bytes[..2]) as u16,
@@ -238,22 +202,10 @@ impl Header {
     ) -> Result<Page, SourceError> {
         let mut reader = BufReader::new(reader);
         let mut buffer = Vec::new();
-        let io = |e| SourceError::Io {
-            place: place(),
-            source: e,
-        };
+        let io = |e| SourceError::Io { place: place(), source: e };
         let mut position = reader.stream_position().map_err(io)?;
-        if self
-            .directory(&mut reader, offset, &mut position, length, &mut buffer)
-            .map_err(io)?
-            .is_none()
-        {
-            return Err(Broken {
-                offset,
-                length,
-                looped: false,
-            }
-            .error(place()));
+        if self.directory(&mut reader, offset, &mut position, length, &mut buffer).map_err(io)?.is_none() {
+            return Err(Broken { offset, length, looped: false }.error(place()));
         }
         let mut page = Page {
             shape: [0, 0],
@@ -272,10 +224,7 @@ impl Header {
         };
         for entry in self.entries(&buffer) {
             let mut number = || -> Result<Option<u64>, SourceError> {
-                Ok(self
-                    .numbers(&mut reader, &entry, length, &place)?
-                    .first()
-                    .copied())
+                Ok(self.numbers(&mut reader, &entry, length, &place)?.first().copied())
             };
             match entry.tag {
                 256 => page.shape[1] = number()?.unwrap_or(0) as usize,
@@ -284,11 +233,7 @@ impl Header {
                     let bits = self.numbers(&mut reader, &entry, length, &place)?;
                     if bits.iter().any(|b| *b != bits[0]) {
                         let got = format!("samples of {bits:?} bits");
-                        return Err(SourceError::unsupported(
-                            place(),
-                            got,
-                            "samples of one size",
-                        ));
+                        return Err(SourceError::unsupported(place(), got, "samples of one size"));
                     }
                     page.bits = bits.first().copied().unwrap_or(1);
                 }
@@ -296,9 +241,7 @@ impl Header {
                 262 => page.photometric = number()?.unwrap_or(1),
                 266 => page.reversed_bits = number()? == Some(2),
                 270 if page.description.is_none() => {
-                    page.description = self
-                        .value(&mut reader, &entry, length, &place)?
-                        .map(|v| text(&v));
+                    page.description = self.value(&mut reader, &entry, length, &place)?.map(|v| text(&v));
                 }
                 273 | 324 => {
                     page.tiled = entry.tag == 324;
@@ -308,8 +251,7 @@ impl Header {
                 279 | 325 => page.counts = self.numbers(&mut reader, &entry, length, &place)?,
                 282 | 283 => {
                     let value = self.value(&mut reader, &entry, length, &place)?;
-                    page.resolution[usize::from(entry.tag == 282)] =
-                        value.and_then(|v| self.rational(&entry, &v));
+                    page.resolution[usize::from(entry.tag == 282)] = value.and_then(|v| self.rational(&entry, &v));
                 }
                 284 => page.planar = number()? == Some(2),
                 339 => page.format = number()?.unwrap_or(1),
@@ -326,16 +268,8 @@ impl Header {
             return Err(SourceError::malformed(place(), got, "at least one pixel"));
         }
         if page.offsets.is_empty() || page.offsets.len() != page.counts.len() {
-            let got = format!(
-                "{} strip offsets and {} sizes",
-                page.offsets.len(),
-                page.counts.len()
-            );
-            return Err(SourceError::malformed(
-                place(),
-                got,
-                "as many of one as of the other",
-            ));
+            let got = format!("{} strip offsets and {} sizes", page.offsets.len(), page.counts.len());
+            return Err(SourceError::malformed(place(), got, "as many of one as of the other"));
         }
         Ok(page)
     }
@@ -364,16 +298,10 @@ impl Header {
         }
         if bytes > MAX_VALUE_BYTES {
             let got = format!("tag {} of {bytes} bytes", entry.tag);
-            return Err(SourceError::over_limit(
-                place(),
-                got,
-                format!("at most {MAX_VALUE_BYTES} bytes"),
-            ));
+            return Err(SourceError::over_limit(place(), got, format!("at most {MAX_VALUE_BYTES} bytes")));
         }
         let mut value = vec![0; bytes as usize];
-        let read = reader
-            .seek(SeekFrom::Start(offset))
-            .and_then(|_| reader.read_exact(&mut value));
+        let read = reader.seek(SeekFrom::Start(offset)).and_then(|_| reader.read_exact(&mut value));
         read.map_err(SourceError::io(place()))?;
         Ok(Some(value))
     }
@@ -393,9 +321,7 @@ impl Header {
                 return Err(SourceError::malformed(place(), got, "unsigned integers"));
             }
         };
-        let value = self
-            .value(reader, entry, length, place)?
-            .unwrap_or_default();
+        let value = self.value(reader, entry, length, place)?.unwrap_or_default();
         Ok(value.chunks_exact(size).map(|c| self.unsigned(c)).collect())
     }
 
@@ -416,15 +342,9 @@ impl Chain {
         length: u64,
         place: &dyn Fn() -> Place,
     ) -> Result<Self, SourceError> {
-        let mut chain = Self {
-            pages: Vec::new(),
-            broken: None,
-        };
+        let mut chain = Self { pages: Vec::new(), broken: None };
         let mut buffer = Vec::new();
-        let io = |e| SourceError::Io {
-            place: place(),
-            source: e,
-        };
+        let io = |e| SourceError::Io { place: place(), source: e };
         let mut reader = BufReader::new(reader);
         let mut position = reader.stream_position().map_err(io)?;
         let mut offset = header.first;
@@ -441,16 +361,10 @@ impl Chain {
             let next = if looped {
                 None
             } else {
-                header
-                    .directory(&mut reader, offset, &mut position, length, &mut buffer)
-                    .map_err(io)?
+                header.directory(&mut reader, offset, &mut position, length, &mut buffer).map_err(io)?
             };
             let Some(next) = next else {
-                chain.broken = Some(Broken {
-                    offset,
-                    length,
-                    looped,
-                });
+                chain.broken = Some(Broken { offset, length, looped });
                 break;
             };
             if !is_secondary(header, &buffer) {

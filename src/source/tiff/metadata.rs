@@ -25,9 +25,7 @@ impl Metadata {
     pub(super) fn read(first: &Page, name: &str) -> Result<Self, SourceError> {
         let mut metadata = Self::default();
         match first.description.as_deref() {
-            Some(text) if text.starts_with("ImageJ=") => {
-                metadata.imagej(text, first.resolution, name)?
-            }
+            Some(text) if text.starts_with("ImageJ=") => metadata.imagej(text, first.resolution, name)?,
             Some(text) if text.contains("<OME") => metadata.ome(text, name)?,
             _ => {}
         }
@@ -35,9 +33,7 @@ impl Metadata {
         match metadata.spacing.clone().checked() {
             Ok(spacing) => metadata.spacing = spacing,
             Err(e) => {
-                metadata.warnings.push(format!(
-                    "the file's pixel size and interval are not used: {e}"
-                ));
+                metadata.warnings.push(format!("the file's pixel size and interval are not used: {e}"));
                 metadata.spacing = Spacing::default();
                 metadata.times.clear();
             }
@@ -57,38 +53,24 @@ impl Metadata {
             Ok(Some(unit)) => match Step::new(value, Some(unit)) {
                 Ok(step) => Some(step),
                 Err(e) => {
-                    self.warnings
-                        .push(format!("the file's {what} is not used: {e}"));
+                    self.warnings.push(format!("the file's {what} is not used: {e}"));
                     None
                 }
             },
             Err(_) => {
-                self.warnings.push(format!(
-                    "the file's {what} is not used: its unit `{unit}` is unknown"
-                ));
+                self.warnings.push(format!("the file's {what} is not used: its unit `{unit}` is unknown"));
                 None
             }
         }
     }
 
     /// ImageJ's lines of KEY=VALUE; pixel sizes stand in the resolution tags, in pixels a `unit`.
-    fn imagej(
-        &mut self,
-        text: &str,
-        resolution: [Option<f64>; 2],
-        name: &str,
-    ) -> Result<(), SourceError> {
+    fn imagej(&mut self, text: &str, resolution: [Option<f64>; 2], name: &str) -> Result<(), SourceError> {
         let get = |key: &str| {
             let mut pairs = text.lines().filter_map(|line| line.split_once('='));
-            pairs
-                .find(|(k, _)| k.trim() == key)
-                .map(|(_, value)| value.trim())
+            pairs.find(|(k, _)| k.trim() == key).map(|(_, value)| value.trim())
         };
-        let number = |key: &str| {
-            get(key)
-                .and_then(|v| v.parse::<f64>().ok())
-                .filter(|v| *v > 0.0)
-        };
+        let number = |key: &str| get(key).and_then(|v| v.parse::<f64>().ok()).filter(|v| *v > 0.0);
         let whole = |key: &str| get(key).and_then(|v| v.parse::<u64>().ok());
         let (channels, slices, frames) = (whole("channels"), whole("slices"), whole("frames"));
         one_stacked_dimension(name, channels, slices, frames)?;
@@ -99,11 +81,7 @@ impl Metadata {
             let Some(pixels_a_unit) = pixels_a_unit else {
                 continue;
             };
-            let own_unit = if axis == "y" {
-                get("yunit").unwrap_or(unit)
-            } else {
-                unit
-            };
+            let own_unit = if axis == "y" { get("yunit").unwrap_or(unit) } else { unit };
             let step = self.step("pixel size", 1.0 / pixels_a_unit, own_unit);
             if axis == "y" {
                 self.spacing.y = step;
@@ -127,8 +105,7 @@ impl Metadata {
         let document = match Document::parse(text) {
             Ok(document) => document,
             Err(e) => {
-                self.warnings
-                    .push(format!("the file's OME-XML is not used: {e}"));
+                self.warnings.push(format!("the file's OME-XML is not used: {e}"));
                 return Ok(());
             }
         };
@@ -140,11 +117,7 @@ impl Metadata {
         let further = images.count();
         if further > 0 {
             let got = format!("{} images (positions or series) in one file", further + 1);
-            return Err(SourceError::unsupported(
-                Place::whole(name),
-                got,
-                "one: export them one by one",
-            ));
+            return Err(SourceError::unsupported(Place::whole(name), got, "one: export them one by one"));
         }
         let size = |key: &str| pixels.attribute(key).and_then(|v| v.parse::<u64>().ok());
         one_stacked_dimension(name, size("SizeC"), size("SizeZ"), size("SizeT"))?;
@@ -171,26 +144,17 @@ impl Metadata {
 
     /// The planes' own times, and from them the frame interval where none is stated.
     fn plane_times(&mut self, pixels: Node<'_, '_>, count: u64) {
-        let planes = pixels
-            .children()
-            .filter(|node| node.tag_name().name() == "Plane");
+        let planes = pixels.children().filter(|node| node.tag_name().name() == "Plane");
         let mut times: Vec<(u64, f64)> = Vec::new();
-        let target = self
-            .spacing
-            .t
-            .as_ref()
-            .and_then(|t| t.unit.clone())
-            .unwrap_or_else(|| "s".to_owned());
+        let target = self.spacing.t.as_ref().and_then(|t| t.unit.clone()).unwrap_or_else(|| "s".to_owned());
         for plane in planes {
-            let (Some(at), Some(delta)) = (plane.attribute("TheT"), plane.attribute("DeltaT"))
-            else {
+            let (Some(at), Some(delta)) = (plane.attribute("TheT"), plane.attribute("DeltaT")) else {
                 return;
             };
             let (Ok(at), Ok(delta)) = (at.parse(), delta.parse::<f64>()) else {
                 return;
             };
-            let Ok(Some(unit)) = canonical_unit(plane.attribute("DeltaTUnit").unwrap_or("s"))
-            else {
+            let Ok(Some(unit)) = canonical_unit(plane.attribute("DeltaTUnit").unwrap_or("s")) else {
                 return;
             };
             let Ok(delta) = convert(delta, unit, &target) else {
@@ -199,8 +163,7 @@ impl Metadata {
             times.push((at, delta));
         }
         times.sort_by_key(|(at, _)| *at);
-        let complete = times.len() as u64 == count
-            && times.iter().zip(0..).all(|((at, _), index)| *at == index);
+        let complete = times.len() as u64 == count && times.iter().zip(0..).all(|((at, _), index)| *at == index);
         let rising = times.windows(2).all(|pair| pair[1].1 > pair[0].1);
         if !complete || !rising {
             return;
@@ -208,17 +171,11 @@ impl Metadata {
         let start = times[0].1;
         self.times = times.iter().map(|(_, time)| time - start).collect();
         if self.spacing.t.is_none() {
-            let mut steps: Vec<f64> = self
-                .times
-                .windows(2)
-                .map(|pair| pair[1] - pair[0])
-                .collect();
+            let mut steps: Vec<f64> = self.times.windows(2).map(|pair| pair[1] - pair[0]).collect();
             steps.sort_by(f64::total_cmp);
             self.spacing.t = self.step("frame interval", steps[steps.len() / 2], &target);
             if let Some(t) = &self.spacing.t {
-                self.warnings.push(format!(
-                    "the frame interval {t} is the median of the planes' times"
-                ));
+                self.warnings.push(format!("the frame interval {t} is the median of the planes' times"));
             }
         }
     }
@@ -231,11 +188,7 @@ fn one_stacked_dimension(
     slices: Option<u64>,
     frames: Option<u64>,
 ) -> Result<(), SourceError> {
-    let (channels, slices, frames) = (
-        channels.unwrap_or(1),
-        slices.unwrap_or(1),
-        frames.unwrap_or(1),
-    );
+    let (channels, slices, frames) = (channels.unwrap_or(1), slices.unwrap_or(1), frames.unwrap_or(1));
     if channels > 1 {
         let got = format!("{channels} channels");
         let expected = "one: split the channels first (in Fiji: Image > Color > Split Channels)";
@@ -243,8 +196,7 @@ fn one_stacked_dimension(
     }
     if slices > 1 && frames > 1 {
         let got = format!("{slices} slices at each of {frames} time points");
-        let expected =
-            "one stack: choose or project the slices first (in Fiji: Image > Hyperstacks)";
+        let expected = "one stack: choose or project the slices first (in Fiji: Image > Hyperstacks)";
         return Err(SourceError::unsupported(Place::whole(name), got, expected));
     }
     Ok(())
@@ -253,20 +205,12 @@ fn one_stacked_dimension(
 /// Pages are taken in the file's order; OME-XML may state another one.
 fn check_order(pixels: Node<'_, '_>, name: &str) -> Result<(), SourceError> {
     let mut entries: Vec<(u64, u64)> = Vec::new();
-    for data in pixels
-        .children()
-        .filter(|node| node.tag_name().name() == "TiffData")
-    {
+    for data in pixels.children().filter(|node| node.tag_name().name() == "TiffData") {
         let number = |key: &str| data.attribute(key).and_then(|v| v.parse::<u64>().ok());
-        let elsewhere = data
-            .children()
-            .filter_map(|node| node.attribute("FileName"));
+        let elsewhere = data.children().filter_map(|node| node.attribute("FileName"));
         let elsewhere = elsewhere.into_iter().any(|file| !name.ends_with(file));
         if let (false, Some(page)) = (elsewhere, number("IFD")) {
-            entries.push((
-                page,
-                number("FirstT").unwrap_or(0) + number("FirstZ").unwrap_or(0),
-            ));
+            entries.push((page, number("FirstT").unwrap_or(0) + number("FirstZ").unwrap_or(0)));
         }
     }
     entries.sort_unstable();
@@ -274,9 +218,5 @@ fn check_order(pixels: Node<'_, '_>, name: &str) -> Result<(), SourceError> {
         return Ok(());
     }
     let got = "pages that are not in the order of time";
-    Err(SourceError::unsupported(
-        Place::whole(name),
-        got,
-        "pages in the order of time: save the file anew",
-    ))
+    Err(SourceError::unsupported(Place::whole(name), got, "pages in the order of time: save the file anew"))
 }

@@ -1,0 +1,90 @@
+//! The default backend: tract, embedded, bound to one concrete tile shape.
+
+use std::fmt::Debug;
+
+use ndarray::{ArrayViewD, ArrayViewMutD};
+use tract_onnx::prelude::*;
+use tract_onnx::tract_core::plan::SimpleState;
+
+use super::native::{nativize, reader};
+use super::{Backend, BackendError, Plan, check_shapes, tensor_shape};
+use crate::model::Model;
+
+/// The pure Rust engine that is always there.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Tract;
+
+impl Backend for Tract {
+    fn name(&self) -> &'static str {
+        "tract"
+    }
+
+    fn prepare(&self, model: &Model, tile: &[usize]) -> Result<Box<dyn Plan>, BackendError> {
+        let (mut proto, dropped) = model.restricted(tile).ok_or_else(|| BackendError::TooSmall {
+            what: model.name.clone(),
+            got: tile.to_vec(),
+            expected: model.smallest(),
+        })?;
+        let engine = |what: &str| {
+            let what = format!("{} at {tile:?}: {what}", model.name);
+            move |e: TractError| BackendError::Engine { backend: "tract", what, message: format!("{e:#}") }
+        };
+        nativize(&mut proto, &model.contract.banks, &dropped, tile);
+        let mut graph = reader().model_for_proto_model(&proto).map_err(engine("reading the graph"))?;
+        let inputs: Vec<Vec<usize>> =
+            model.contract.inputs.iter().map(|i| tensor_shape(&model.contract, i, tile)).collect();
+        for (i, shape) in inputs.iter().enumerate() {
+            graph.set_input_fact(i, f32::fact(shape).into()).map_err(engine("binding the input shapes"))?;
+        }
+        let plan = graph
+            .into_optimized()
+            .and_then(tract_onnx::prelude::IntoRunnable::into_runnable)
+            .map_err(engine("preparing the plan"))?;
+        let state = plan.spawn().map_err(engine("preparing the plan"))?;
+        let mut output = vec![1];
+        output.extend_from_slice(tile);
+        let outputs = vec![output; model.contract.outputs.len()];
+        let names = model.contract.inputs.iter().map(|i| i.name.clone()).collect();
+        Ok(Box::new(TractPlan { state, names, inputs, outputs, dropped }))
+    }
+}
+
+struct TractPlan {
+    state: SimpleState<TypedFact, Box<dyn TypedOp>>,
+    names: Vec<String>,
+    inputs: Vec<Vec<usize>>,
+    outputs: Vec<Vec<usize>>,
+    dropped: Vec<String>,
+}
+
+impl Debug for TractPlan {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TractPlan").field("inputs", &self.inputs).finish_non_exhaustive()
+    }
+}
+
+impl Plan for TractPlan {
+    fn dropped(&self) -> &[String] {
+        &self.dropped
+    }
+
+    fn run(
+        &mut self,
+        inputs: &[ArrayViewD<'_, f32>],
+        outputs: &mut [ArrayViewMutD<'_, f32>],
+    ) -> Result<(), BackendError> {
+        check_shapes(&self.names, &self.inputs, inputs, &self.outputs, outputs)?;
+        let engine = |e: TractError| BackendError::Engine {
+            backend: "tract",
+            what: "running".to_owned(),
+            message: format!("{e:#}"),
+        };
+        let tensors: TVec<TValue> = inputs.iter().map(|a| Tensor::from(a.to_owned()).into_tvalue()).collect();
+        let results = self.state.run(tensors).map_err(engine)?;
+        for (result, output) in results.iter().zip(outputs) {
+            let view = result.to_plain_array_view::<f32>().map_err(engine)?;
+            output.assign(&view);
+        }
+        Ok(())
+    }
+}

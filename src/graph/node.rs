@@ -1,0 +1,135 @@
+//! The protobuf pieces of a graph.
+
+use std::collections::HashSet;
+
+use tract_onnx::pb;
+
+use pb::attribute_proto::AttributeType;
+use pb::tensor_proto::DataType;
+use pb::tensor_shape_proto::{Dimension, dimension};
+
+/// One dimension of a declared tensor.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Dim {
+    Fixed(usize),
+    Named(&'static str),
+}
+
+pub(crate) fn tensor_info(name: &str, dims: &[Dim]) -> pb::ValueInfoProto {
+    let dim = dims
+        .iter()
+        .map(|d| Dimension {
+            value: Some(match d {
+                Dim::Fixed(n) => dimension::Value::DimValue(i64::try_from(*n).unwrap_or(i64::MAX)),
+                Dim::Named(n) => dimension::Value::DimParam((*n).to_owned()),
+            }),
+            ..Default::default()
+        })
+        .collect();
+    pb::ValueInfoProto {
+        name: name.to_owned(),
+        r#type: Some(pb::TypeProto {
+            value: Some(pb::type_proto::Value::TensorType(pb::type_proto::Tensor {
+                elem_type: DataType::Float as i32,
+                shape: Some(pb::TensorShapeProto { dim }),
+            })),
+            ..Default::default()
+        }),
+        ..Default::default()
+    }
+}
+
+pub(crate) fn node(op: &str, inputs: &[&str], outputs: &[&str], attribute: Vec<pb::AttributeProto>) -> pb::NodeProto {
+    pb::NodeProto {
+        name: outputs.first().map(|o| format!("{op}:{o}")).unwrap_or_default(),
+        op_type: op.to_owned(),
+        input: inputs.iter().map(|s| (*s).to_owned()).collect(),
+        output: outputs.iter().map(|s| (*s).to_owned()).collect(),
+        attribute,
+        ..Default::default()
+    }
+}
+
+pub(crate) fn ints(name: &str, values: &[i64]) -> pb::AttributeProto {
+    pb::AttributeProto {
+        name: name.to_owned(),
+        r#type: AttributeType::Ints as i32,
+        ints: values.to_vec(),
+        ..Default::default()
+    }
+}
+
+pub(crate) fn int(name: &str, value: i64) -> pb::AttributeProto {
+    pb::AttributeProto { name: name.to_owned(), r#type: AttributeType::Int as i32, i: value, ..Default::default() }
+}
+
+pub(crate) fn text(name: &str, value: String) -> pb::AttributeProto {
+    pb::AttributeProto {
+        name: name.to_owned(),
+        r#type: AttributeType::String as i32,
+        s: value.into_bytes(),
+        ..Default::default()
+    }
+}
+
+pub(crate) fn tensor(name: &str, value: pb::TensorProto) -> pb::AttributeProto {
+    pb::AttributeProto {
+        name: name.to_owned(),
+        r#type: AttributeType::Tensor as i32,
+        t: Some(value),
+        ..Default::default()
+    }
+}
+
+pub(crate) fn float_tensor(name: &str, dims: Vec<i64>, values: &[f32]) -> pb::TensorProto {
+    pb::TensorProto {
+        name: name.to_owned(),
+        dims,
+        data_type: DataType::Float as i32,
+        raw_data: values.iter().flat_map(|v| v.to_le_bytes()).collect(),
+        ..Default::default()
+    }
+}
+
+pub(crate) fn int_tensor(name: &str, values: &[i64]) -> pb::TensorProto {
+    pb::TensorProto {
+        name: name.to_owned(),
+        dims: vec![i64::try_from(values.len()).unwrap_or(i64::MAX)],
+        data_type: DataType::Int64 as i32,
+        raw_data: values.iter().flat_map(|v| v.to_le_bytes()).collect(),
+        ..Default::default()
+    }
+}
+
+/// Remove the nodes and initializers that no output needs.
+pub(crate) fn prune(graph: &mut pb::GraphProto) {
+    let mut needed: HashSet<String> = graph.output.iter().map(|o| o.name.clone()).collect();
+    let mut kept = Vec::with_capacity(graph.node.len());
+    for node in graph.node.drain(..).rev() {
+        if node.output.iter().any(|o| needed.contains(o)) {
+            needed.extend(node.input.iter().filter(|i| !i.is_empty()).cloned());
+            kept.push(node);
+        }
+    }
+    kept.reverse();
+    graph.node = kept;
+    graph.initializer.retain(|t| needed.contains(&t.name));
+}
+
+/// Let the tensors `names` be made by the nodes `by` instead of those that make them now.
+///
+/// The new nodes stand where the first of the old ones stood, so what they read must have been made before.
+pub(crate) fn supplant(graph: &mut pb::GraphProto, names: &[&str], by: Vec<pb::NodeProto>) {
+    let mut by = Some(by);
+    let mut nodes = Vec::with_capacity(graph.node.len());
+    for mut node in graph.node.drain(..) {
+        for output in &mut node.output {
+            if names.contains(&output.as_str()) {
+                output.push_str(".supplanted");
+                nodes.extend(by.take().unwrap_or_default());
+            }
+        }
+        nodes.push(node);
+    }
+    graph.node = nodes;
+}

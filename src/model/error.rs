@@ -1,0 +1,79 @@
+//! What can be wrong with a spec or a model file.
+
+use crate::physics::PhysicsError;
+
+/// A spec that cannot be baked, or a file that is not an inverse model.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {
+    /// The file could not be read or written.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file.
+        path: String,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// The bytes are not an ONNX model.
+    #[error("{path}: not an ONNX model: {message}")]
+    NotOnnx {
+        /// The file.
+        path: String,
+        /// What the decoder met.
+        message: String,
+    },
+    /// An ONNX model that says nothing of itself.
+    #[error(
+        "{path}: an ONNX model without a mollifier contract; expected a file written by `mollifier bake SPEC -o {path}`"
+    )]
+    NoContract {
+        /// The file.
+        path: String,
+    },
+    /// A contract that cannot be understood or contradicts its graph.
+    #[error("{path}, contract: {message}")]
+    Contract {
+        /// The file.
+        path: String,
+        /// What is wrong: got, expected.
+        message: String,
+    },
+    /// A contract of another version.
+    #[error("{path}, contract: got version {got}, expected {expected}; bake the model again with this program")]
+    Version {
+        /// The file.
+        path: String,
+        /// The file's version.
+        got: u64,
+        /// The version this program reads.
+        expected: u32,
+    },
+    /// Weights outside the file.
+    #[error("{path}, tensor {tensor}: its data is in another file; expected a self-contained model")]
+    ExternalData {
+        /// The file.
+        path: String,
+        /// The tensor.
+        tensor: String,
+    },
+    /// A spec that cannot be understood.
+    #[error("{path}: {message}")]
+    Spec {
+        /// The spec.
+        path: String,
+        /// What is wrong: got, expected.
+        message: String,
+    },
+    /// A law that cannot be built from its spec.
+    #[error(transparent)]
+    Physics(#[from] PhysicsError),
+    /// A graph that the reference evaluation cannot compute.
+    #[error("{model}, node {node}: {message}")]
+    Reference {
+        /// The model.
+        model: String,
+        /// The node.
+        node: String,
+        /// What is wrong.
+        message: String,
+    },
+}
