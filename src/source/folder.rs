@@ -77,7 +77,7 @@ impl FolderSource {
     /// Open one image file as a recording of one frame.
     ///
     /// # Errors
-    /// As [`read_image`].
+    /// A file that is no PNG or one-page TIFF, is damaged, or over the size limit.
     pub fn single(path: &Path, options: &OpenOptions) -> Result<Self, SourceError> {
         Self::new(path.display().to_string(), vec![(path.to_owned(), 0)], Vec::new(), options)
     }

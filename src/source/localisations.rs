@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::io::Read;
 
 use super::text::{Lines, Separator};
-use super::{FrameInfo, FrameSource, OpenOptions, Place, SourceError};
+use super::{FrameInfo, FrameSource, OpenOptions, Part, Place, SourceError};
 use crate::stream::{Frame, Pixels};
 use crate::units::{Dimension, Spacing, Step, canonical_unit, convert, dimension};
 
@@ -68,7 +68,7 @@ impl Table {
         let (separator, names) = header_names(header);
         let columns = [position_column(&names, "y"), position_column(&names, "x")];
         let [Some((y, y_unit)), Some((x, x_unit))] = columns else {
-            let names: Vec<String> = names.iter().map(|n| format!("`{n}`")).collect();
+            let names: Vec<String> = names.iter().take(20).map(|n| short(n)).collect();
             let got = format!("the columns {}", names.join(", "));
             return Err(SourceError::malformed(lines.place(), got, "columns such as `x [nm]` and `y [nm]`"));
         };
@@ -105,7 +105,9 @@ impl Table {
                 let got = fields.get(bad).map_or("too few columns".to_owned(), |f| format!("`{f}`"));
                 if after_blank {
                     // Zeiss appends a block of settings behind an empty line.
-                    table.warnings.push(format!("the text after {} is no table and was left out", lines.place()));
+                    if let Part::Line(line) = lines.place().part {
+                        table.warnings.push(format!("the text from line {line} on is no table and was left out"));
+                    }
                     break;
                 }
                 let expected = format!("a number in column `{}`", names[bad]);
@@ -129,6 +131,14 @@ impl Table {
             table.warnings.push(format!("the table's {} channels are drawn into one map", channels.len()));
         }
         Ok(table)
+    }
+}
+
+/// A column's name in quotes, cut where it is none: some programs write a whole XML element as their first line.
+fn short(name: &str) -> String {
+    match name.char_indices().nth(40) {
+        Some((end, _)) => format!("`{}...`", &name[..end]),
+        None => format!("`{name}`"),
     }
 }
 

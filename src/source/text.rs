@@ -16,11 +16,21 @@ pub(super) struct Lines<R> {
     start: usize,
     number: u64,
     ended: bool,
+    /// A line that was no UTF-8, as text.
+    latin: String,
 }
 
 impl<R: Read> Lines<R> {
     pub(super) fn new(reader: R, input: &str) -> Self {
-        Self { reader, input: input.to_owned(), buffer: Vec::new(), start: 0, number: 0, ended: false }
+        Self {
+            reader,
+            input: input.to_owned(),
+            buffer: Vec::new(),
+            start: 0,
+            number: 0,
+            ended: false,
+            latin: String::new(),
+        }
     }
 
     /// The place of the line that was given last.
@@ -59,9 +69,10 @@ impl<R: Read> Lines<R> {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         match str::from_utf8(line) {
             Ok(line) => Ok(Some(line)),
+            // Instruments write the micro sign in Latin-1.
             Err(_) => {
-                let got = "bytes that are no UTF-8 text";
-                Err(SourceError::malformed(self.place(), got, "a line of a table in UTF-8"))
+                self.latin = line.iter().map(|b| char::from(*b)).collect();
+                Ok(Some(&self.latin))
             }
         }
     }

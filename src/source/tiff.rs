@@ -349,9 +349,13 @@ fn contiguous_images(
 }
 
 fn decoder_error(place: Place, storage: &str, error: tiff::TiffError) -> SourceError {
+    use std::io::ErrorKind::{InvalidData, InvalidInput, UnexpectedEof};
+    let damaged = |how: &str| SourceError::malformed(place.clone(), format!("{storage} that {how}"), "a whole page");
     match error {
-        tiff::TiffError::IoError(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => {
-            SourceError::malformed(place, format!("{storage} that ends early"), "a whole page")
+        tiff::TiffError::IoError(e) if e.kind() == UnexpectedEof => damaged("ends early"),
+        // The decompressors report what they cannot decode this way.
+        tiff::TiffError::IoError(e) if matches!(e.kind(), InvalidData | InvalidInput) => {
+            damaged(&format!("is damaged ({e})"))
         }
         tiff::TiffError::IoError(source) => SourceError::Io { place, source },
         tiff::TiffError::UnsupportedError(e) => {
@@ -360,6 +364,6 @@ fn decoder_error(place: Place, storage: &str, error: tiff::TiffError) -> SourceE
         tiff::TiffError::LimitsExceeded => {
             SourceError::over_limit(place, format!("{storage} with outsized tables"), "a plain page")
         }
-        other => SourceError::malformed(place, format!("{storage} that is damaged ({other})"), "a whole page"),
+        other => damaged(&format!("is damaged ({other})")),
     }
 }
