@@ -4,7 +4,10 @@
 //! ([`Law::build`]). To add a law: write its file, list it in [`laws`], add a spec under `models/` and a row to
 //! the accuracy tests.
 
+mod aggregate;
+pub mod heat;
 mod interface;
+pub mod langevin;
 mod setting;
 
 pub use interface::{Description, Input, InputRole, Kind, Output, Transform};
@@ -39,7 +42,7 @@ pub trait Law: Sync {
 /// Every law this library knows.
 #[must_use]
 pub fn laws() -> &'static [&'static dyn Law] {
-    &[]
+    &[&heat::Heat, &langevin::Langevin]
 }
 
 /// The law with this name.

@@ -1,0 +1,138 @@
+//! Langevin forcing: u_t = a u + lambda, the signed forcing lambda hidden, the rate a known.
+
+use serde::Deserialize;
+
+use super::aggregate::{Detail, Scale, aggregate, coverage, difference_gain, local_size};
+use super::{Description, Design, Estimate, Input, InputRole, Inputs, Kind, Law, Output, PhysicsError, Transform};
+use crate::graph::{BankDesign, Edge, Graph, Value};
+use crate::kernel::Family;
+
+/// u_t = a u + lambda.
+///
+/// At every radius lambda is `d eta_R * u - a (eta_R * u)`, linear in u; the radii are combined per sample.
+/// Wide kernels that are exact to a higher degree beat narrow ones of the usual degree here: first derivatives
+/// meet the moments through the fourth, averages through the third.
+///
+/// - residual: `u_t - a u - lambda` with u_t from the smallest radius r and u smoothed as for lambda, its local root
+///   mean square (over a radius of 2r), in units of lambda: what the wider kernels took for noise.
+/// - support: coverage by measured samples. lambda enters additively, so it is identifiable wherever u is known.
+///
+/// The noise gains are those of the derivative; the term in a adds less than 2 % to them while a radius is
+/// shorter than 1/a.
+pub struct Langevin;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Table {
+    /// Kernel family.
+    family: String,
+    /// Kernel radii in samples, ascending.
+    radii: Vec<usize>,
+    /// Radius of the neighbourhood over which details are pooled.
+    average: usize,
+}
+
+const LAW: &str = "langevin";
+/// Subtracted from the pooled signal-to-noise ratio, 1 of it for the noise itself. Series have fewer neighbours
+/// to pool than images, so more caution pays.
+const EXCESS: f64 = 2.0;
+/// Moments through derivative order + 3 are exact.
+const CORRECTION: usize = 3;
+/// Kernel weight on unmeasured samples at which a radius is given up.
+const TOLERANCE: f64 = 0.1;
+
+impl Law for Langevin {
+    fn describe(&self) -> Description {
+        let axes = ["batch", "sample"];
+        let mut inputs = Input::recording(&axes, "the signal");
+        inputs.push(Input::new("a", InputRole::Constant, &[], "1/t", Some(1.0), "rate: u_t = a u + lambda"));
+        inputs.push(Input::new("noise", InputRole::Noise, &axes, "", None, "standard deviation of the noise in u"));
+        inputs.push(Input::new("offset", InputRole::Offset, &[], "", None, "what was subtracted from u"));
+        Description {
+            name: LAW,
+            equation: "u_t = a u + lambda",
+            kind: Kind::Series,
+            window: 1,
+            inputs,
+            outputs: vec![
+                Output::new("lambda", "forcing", "u/t", Transform::Identity),
+                Output::new("residual", "residual", "u/t", Transform::Identity),
+                Output::new("support", "support", "", Transform::Identity),
+            ],
+        }
+    }
+
+    fn build(&self, graph: &Graph, inputs: &Inputs, design: &Design) -> Result<Estimate, PhysicsError> {
+        let table: Table = design.parse(LAW)?;
+        let family: Family = table
+            .family
+            .parse()
+            .map_err(|_| invalid(format!("family: got {:?}, expected poly4 or another family", table.family)))?;
+        if table.radii.is_empty() || table.radii.windows(2).any(|w| w[0] >= w[1]) {
+            return Err(invalid(format!("radii: got {:?}, expected at least one, ascending", table.radii)));
+        }
+        let (u, valid, a) = (inputs.get("u"), inputs.get("valid"), inputs.get("a"));
+        let variance = inputs.get("noise").square();
+        let step = inputs.get("spacing").element(0);
+        let rate = &a * &step;
+        let terms: [(f64, &[usize]); 1] = [(1.0, &[1])];
+        let bank = |name: String, radius: usize, edge: Edge, correction: Option<usize>, edge_average: usize| {
+            graph.bank(&name, BankDesign { family, radius: design.radius(radius), edge, correction, edge_average })
+        };
+
+        // In units of u per sample until the end; without the offset, which enters as a constant.
+        let mut banks = Vec::new();
+        let mut scales: Vec<Scale> = Vec::new();
+        let mut slopes: Vec<Value> = Vec::new();
+        for &radius in &table.radii {
+            let own = bank(format!("r{radius}"), radius, Edge::OneSided, Some(CORRECTION), CORRECTION - 1)?;
+            let d = own.apply(&u, &[&[1], &[0]])?;
+            let cover = bank(format!("cover{radius}"), radius, Edge::OneSided, None, 0)?;
+            let covered = cover.apply(&valid, &[&[0]])?.swap_remove(0);
+            scales.push(Scale {
+                estimate: &d[0] - &d[1] * &rate,
+                error: (own.gain(&terms)? * &variance).sqrt(),
+                coverage: coverage(&own, &covered, TOLERANCE),
+            });
+            slopes.push(d[0].clone());
+            banks.push(own);
+        }
+        let mut details = Vec::new();
+        for pair in banks.windows(2) {
+            let variance = difference_gain(&pair[0], &pair[1], &terms)? * &variance;
+            details.push(Detail { variance, limit: None });
+        }
+        let average = bank("average".to_owned(), table.average, Edge::Zero, None, 0)?;
+        let total = aggregate(graph, &average, &scales, &details, EXCESS)?;
+
+        let (Some(finest), Some(slope)) = (slopes.first(), total.combine(&slopes)) else {
+            return Err(invalid("radii: got none, expected at least one".to_owned()));
+        };
+        let covered = &total.coverage - 0.5;
+        let lambda = &total.estimate / &step - &a * inputs.get("offset");
+        let around = bank("around".to_owned(), 2 * table.radii[0], Edge::Zero, None, 0)?;
+        let residual = local_size(&around, &(finest - slope), &total.coverage)? / &step;
+        let mut features = vec![
+            ("snr".to_owned(), squash(&total.estimate, &total.error)),
+            ("support".to_owned(), total.coverage.clone()),
+        ];
+        for ((radius, scale), bank) in table.radii.iter().zip(&scales).zip(&banks) {
+            let change = squash(&(&scale.estimate - &total.estimate), &scale.error);
+            features.push((format!("change_r{radius}"), change * bank.present()));
+        }
+        for (radius, weight) in table.radii.iter().zip(&total.weights) {
+            features.push((format!("weight_r{radius}"), weight.clone()));
+        }
+        Ok(Estimate { outputs: vec![lambda.or_nan(&covered), residual.or_nan(&covered), total.coverage], features })
+    }
+}
+
+/// value / error with its sign, brought between -1 and 1.
+fn squash(value: &Value, error: &Value) -> Value {
+    let ratio = value / (error + 1e-30);
+    &ratio / (ratio.abs() + 10.0)
+}
+
+fn invalid(message: String) -> PhysicsError {
+    PhysicsError::Design { law: LAW, message }
+}
