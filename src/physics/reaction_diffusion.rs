@@ -22,8 +22,11 @@ use crate::graph::{Edge, Graph, Value};
 
 const NAME: &str = "reaction-diffusion";
 const WINDOW: usize = 5;
-/// Kernel weight on missing pixels at which an order-four kernel no longer counts.
-const COVER: f64 = 1e5;
+/// The profile whose weight on missing pixels is measured: broad, so that a kernel's outermost samples tell in
+/// single precision.
+const COVER_FAMILY: &str = "poly1";
+/// One over the missing share of that profile at which a kernel no longer counts: a row, or a pixel within 0.8 R.
+const COVER: f64 = 400.0;
 /// Relative weight of the coarser estimate that remains without any noise.
 const ANCHOR: f64 = 1e-6;
 
@@ -191,7 +194,7 @@ pub(super) fn ladder(
         if let Some((slope, _)) = &terms.slope {
             num = num + bank.apply(slope, &[&[0, 0]])?.remove(0);
         }
-        let covered = cover(graph, design, law, &table.family, *radius, &terms.valid)?;
+        let covered = cover(graph, design, law, COVER_FAMILY, *radius, &terms.valid)?;
         let weight = (1.05 - (1.0 - covered) * COVER).clamp(0.0, 1.0) * bank.present();
         let kernels = [
             Kernels::new(&bank, &[(1.0, [0, 0])])?,
