@@ -118,7 +118,7 @@ impl Law for HeatTransient {
             if scales.contains_key(radius) {
                 continue;
             }
-            let bank = bank(graph, design, NAME, &table.family, *radius, Edge::OneSided)?;
+            let bank = bank(graph, design, NAME, (&table.family, 2), *radius, Edge::OneSided)?;
             let smoothed = bank.apply(&slope, &[&[0, 0]])?.remove(0);
             let second = bank.apply(&level, &[&[2, 0], &[0, 2]])?;
             let laplacian = &second[0] + grid.ratio() * &second[1];
@@ -126,7 +126,7 @@ impl Law for HeatTransient {
                 (Kernels::new(&bank, &[(1.0, [0, 0])])?, Kernels::laplacian(&bank, grid.nominal_ratio())?);
             // The kernels' noise grows at the frame's edge, where they are one-sided: weigh by its inverse.
             let edge = mean.product(&mean) / bank.gain(&[(1.0, &[0, 0])])?;
-            let missing = cover(graph, design, NAME, &table.family, *radius, &invalid)?;
+            let missing = cover(graph, NAME, &table.family, *radius, &bank, &invalid)?;
             let weight = edge * (1.0 - missing * 200.0).clamp(0.0, 1.0) * bank.present();
             let lap_noise = &level_noise * bank.gain(&[(1.0, &[2, 0]), (grid.nominal_ratio(), &[0, 2])])?;
             scales.insert(
@@ -341,32 +341,37 @@ pub(super) fn extent(law: &'static str, stages: &[Stage]) -> Result<(usize, usiz
     }
 }
 
-/// The derivative bank of one radius.
+/// The derivative bank of one radius, for derivatives up to `order`.
+///
+/// Taps at +-R are zero, so order + 2 moments need R of at least order/2 + 2 samples: along a coarse axis the
+/// radius is raised to that.
 pub(super) fn bank(
     graph: &Graph,
     design: &Design,
     law: &'static str,
-    family: &str,
+    (family, order): (&str, usize),
     radius: usize,
     edge: Edge,
 ) -> Result<Bank, PhysicsError> {
     let family = parse_family(law, family)?;
-    let bank = BankDesign { family, radius: design.radius(radius), edge, correction: Some(1), edge_average: 1 };
+    let radii = design.radius(radius).into_iter().map(|r| r.max(order / 2 + 2)).collect();
+    let bank = BankDesign { family, radius: radii, edge, correction: Some(1), edge_average: 1 };
     Ok(graph.bank(&format!("r{radius}"), bank)?)
 }
 
-/// The share of the kernel's weight that falls on `map` (a map of ones and zeros, zero outside the frame).
+/// The share of a profile's weight, at the radii of `bank`, that falls on `map` (ones and zeros, zero outside the
+/// frame).
 pub(super) fn cover(
     graph: &Graph,
-    design: &Design,
     law: &'static str,
     family: &str,
     radius: usize,
+    bank: &Bank,
     map: &Value,
 ) -> Result<Value, PhysicsError> {
     let family = parse_family(law, family)?;
-    let bank =
-        BankDesign { family, radius: design.radius(radius), edge: Edge::Zero, correction: None, edge_average: 0 };
+    let radii = (0..2).map(|axis| bank.kernel(axis, 0).map(|k| k.radius())).collect::<Result<_, _>>()?;
+    let bank = BankDesign { family, radius: radii, edge: Edge::Zero, correction: None, edge_average: 0 };
     Ok(graph.bank(&format!("cover{radius}"), bank)?.apply(map, &[&[0, 0]])?.remove(0))
 }
 

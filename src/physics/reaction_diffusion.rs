@@ -185,7 +185,7 @@ pub(super) fn ladder(
         if scales.contains_key(radius) {
             continue;
         }
-        let bank = bank(graph, design, law, &table.family, *radius, Edge::Zero)?;
+        let bank = bank(graph, design, law, (&table.family, 4), *radius, Edge::Zero)?;
         let force = bank.apply(&terms.force, &[&[2, 0], &[0, 2]])?;
         let phi = bank.apply(&terms.phi, &[&[0, 0], &[4, 0], &[2, 2], &[0, 4]])?;
         let bilaplacian = &phi[1] + &ratio * (&phi[2] * 2.0 + &ratio * &phi[3]);
@@ -194,7 +194,7 @@ pub(super) fn ladder(
         if let Some((slope, _)) = &terms.slope {
             num = num + bank.apply(slope, &[&[0, 0]])?.remove(0);
         }
-        let covered = cover(graph, design, law, COVER_FAMILY, *radius, &terms.valid)?;
+        let covered = cover(graph, law, COVER_FAMILY, *radius, &bank, &terms.valid)?;
         let weight = (1.05 - (1.0 - covered) * COVER).clamp(0.0, 1.0) * bank.present();
         let kernels = [
             Kernels::new(&bank, &[(1.0, [0, 0])])?,
