@@ -11,7 +11,7 @@
 //!   are 2, 0.01 and 1, which makes the phases' bands about 12 px wide: choose the pixel size so that kappa is
 //!   about 2 px^2.
 //! - **Local equilibrium first.** Over an average wider than the phases' bands Lap mu vanishes, and
-//!   lambda = (1 + <phi>)/(1 - <phi>), the wide-kernel limit of the weak form. Lap mu is a hundred times (M/k)
+//!   `lambda = (1 + <phi>)/(1 - <phi>)`, the wide-kernel limit of the weak form. Lap mu is a hundred times (M/k)
 //!   larger than the reaction and wrong by as much as the phases' densities are misjudged, so the estimate starts
 //!   from local equilibrium and finer stages add Lap mu only as far as it exceeds its noise and `misjudged` times
 //!   itself.
