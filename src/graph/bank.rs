@@ -131,7 +131,13 @@ impl BankRecord {
     /// The smallest tensor the bank fits, along each spatial axis.
     #[must_use]
     pub fn min_size(&self) -> Vec<usize> {
-        self.radius.iter().map(|r| if self.edge == Edge::OneSided { 2 * r + 1 } else { 1 }).collect()
+        let needed = |r: &usize| match (self.edge, self.correction) {
+            (Edge::OneSided, _) => 2 * r + 1,
+            // The outermost taps are zero; a derivative that leaves the frame is masked by the law.
+            (Edge::Zero, Some(_)) => 2 * r - 1,
+            (Edge::Zero, None) => 1,
+        };
+        self.radius.iter().map(needed).collect()
     }
 }
 

@@ -13,8 +13,8 @@ impl Model {
     #[must_use]
     pub fn restricted(&self, size: &[usize]) -> Option<(pb::ModelProto, Vec<String>)> {
         let fits = |need: &[usize]| need.iter().zip(size).all(|(n, s)| n <= s);
-        let one_sided: Vec<_> = self.contract.banks.iter().filter(|b| b.min_size().iter().any(|n| *n > 1)).collect();
-        let (kept, dropped): (Vec<_>, Vec<_>) = one_sided.into_iter().partition(|b| fits(&b.min_size()));
+        let sized: Vec<_> = self.contract.banks.iter().filter(|b| b.min_size().iter().any(|n| *n > 1)).collect();
+        let (kept, dropped): (Vec<_>, Vec<_>) = sized.into_iter().partition(|b| fits(&b.min_size()));
         if dropped.is_empty() {
             return Some((self.proto.clone(), Vec::new()));
         }

@@ -5,12 +5,20 @@
 //! the accuracy tests.
 
 mod aggregate;
-pub mod heat;
+mod chromatin;
+mod heat;
+mod heat_transient;
 mod interface;
-pub mod langevin;
+mod langevin;
+mod reaction_diffusion;
 mod setting;
 
+pub use chromatin::Chromatin;
+pub use heat::Heat;
+pub use heat_transient::HeatTransient;
 pub use interface::{Description, Input, InputRole, Kind, Output, Transform};
+pub use langevin::Langevin;
+pub use reaction_diffusion::ReactionDiffusion;
 pub use setting::{Design, Grid, Inputs, PhysicsError};
 
 use crate::graph::{Graph, Value};
@@ -42,7 +50,7 @@ pub trait Law: Sync {
 /// Every law this library knows.
 #[must_use]
 pub fn laws() -> &'static [&'static dyn Law] {
-    &[&heat::Heat, &langevin::Langevin]
+    &[&Langevin, &Heat, &HeatTransient, &ReactionDiffusion, &Chromatin]
 }
 
 /// The law with this name.

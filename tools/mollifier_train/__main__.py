@@ -1,0 +1,102 @@
+"""The command line of the Python tools: `python -m mollifier_train --help`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from . import command, evaluate, examples
+from .problems import PROBLEMS
+
+
+def problems_of(model: str) -> list[str]:
+    """The test sets of a shipped model, by its stem."""
+    return [name for name, problem in PROBLEMS.items() if problem.model == model]
+
+
+def run_evaluate(arguments: argparse.Namespace) -> int:
+    """`evaluate`: print the table of each problem; write a card if asked."""
+    done = []
+    for name in arguments.problem:
+        done.append(
+            evaluate.evaluate(
+                name,
+                model=arguments.model,
+                fields=arguments.fields,
+                seed_start=arguments.seed_start,
+                levels=arguments.noise,
+                known_noise=arguments.known_noise,
+                quiet=not arguments.verbose,
+            )
+        )
+        print(evaluate.report(done[-1]), end="\n\n", flush=True)
+    if arguments.card:
+        evaluate.write_card(arguments.card, done)
+        print(f"wrote {arguments.card}")
+    return int(any(row.errors for e in done for row in e.rows))
+
+
+def run_cards(arguments: argparse.Namespace) -> int:
+    """`cards`: evaluate shipped models and renew the accuracy blocks of their cards."""
+    stems = arguments.model or sorted(p.stem for p in command.MODELS.glob("*.onnx"))
+    for stem in stems:
+        names = problems_of(stem)
+        if not names:
+            print(f"{stem}: no test set, card left as it is")
+            continue
+        done = [evaluate.evaluate(name, fields=arguments.fields) for name in names]
+        for e in done:
+            print(evaluate.report(e), end="\n\n", flush=True)
+        evaluate.write_card(command.MODELS / f"{stem}.md", done)
+        print(f"wrote {command.MODELS / f'{stem}.md'}", flush=True)
+    return 0
+
+
+def run_examples(arguments: argparse.Namespace) -> int:
+    """`examples`: write the sample recordings."""
+    for path in examples.write(arguments.out):
+        print(f"wrote {path} ({path.stat().st_size} bytes)")
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """The argument parser."""
+    top = argparse.ArgumentParser(prog="python -m mollifier_train", description=__doc__.split(":")[0])
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+
+    one = commands.add_parser("evaluate", help="score a model on simulated recordings, run by `mollifier run`")
+    one.add_argument("problem", nargs="+", choices=list(PROBLEMS), metavar="PROBLEM", help=", ".join(PROBLEMS))
+    one.add_argument("--model", type=Path, help="model file [default: the problem's closed form in models/]")
+    one.add_argument("--fields", type=int, default=20, help="recordings at each level [default: 20]")
+    one.add_argument("--seed-start", type=int, default=0, help="seed of the first one [default: 0]")
+    one.add_argument("--noise", type=float, nargs="+", metavar="PERCENT", help="levels [default: the problem's own]")
+    one.add_argument("--known-noise", action="store_true", help="tell the command the true noise")
+    one.add_argument("--card", type=Path, help="model card whose accuracy block is renewed")
+    one.add_argument("--verbose", action="store_true", help="print every score on standard error")
+    one.set_defaults(run=run_evaluate)
+
+    cards = commands.add_parser("cards", help="evaluate shipped models and renew their cards")
+    cards.add_argument("model", nargs="*", help="stems, such as heat-closed-form [default: every models/*.onnx]")
+    cards.add_argument("--fields", type=int, default=20, help="recordings at each level [default: 20]")
+    cards.set_defaults(run=run_cards)
+
+    samples = commands.add_parser("examples", help="write the simulated sample recordings")
+    samples.add_argument("--out", type=Path, default=command.ROOT / "examples" / "data", help="folder")
+    samples.set_defaults(run=run_examples)
+    return top
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one subcommand; returns the exit code."""
+    arguments = parser().parse_args(argv)
+    try:
+        return arguments.run(arguments)
+    except command.CommandError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
