@@ -16,7 +16,7 @@ def test_solution_agrees_with_fine_quadrature() -> None:
     forcing = draw_forcing(np.random.default_rng(20_001), 2.0, 0.15)
     t = np.linspace(0, 2, 200_001)
     integrand = np.exp(0.7 * (2 - t)) * forcing.value(t)
-    integral = np.trapezoid(integrand, t) if hasattr(np, "trapezoid") else np.trapz(integrand, t)
+    integral = np.trapezoid(integrand, t)
     expected = 0.3 * np.exp(1.4) + integral
     np.testing.assert_allclose(forcing.solution(np.array([2.0]), 0.3, 0.7), [expected], rtol=1e-7)
 

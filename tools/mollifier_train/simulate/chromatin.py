@@ -49,9 +49,7 @@ class Chromatin:
     localisations: NDArray[np.float64]
 
 
-def localise(
-    rng: np.random.Generator, density: NDArray[np.float64], pixel: float, error: float
-) -> NDArray[np.float64]:
+def localise(rng: np.random.Generator, density: NDArray[np.float64], pixel: float, error: float) -> NDArray[np.float64]:
     """Draw a Poisson set of localisations from a density that is constant within each pixel.
 
     Args:

@@ -1,4 +1,4 @@
-"""Reaction-diffusion: phi_t = Lap(phi^3 - phi - kappa Lap phi) + k[lambda (1 - phi) - (1 + phi)], periodic, pixel units."""
+"""Reaction-diffusion, periodic, pixel units: phi_t = Lap(phi^3 - phi - kappa Lap phi) + k[lambda (1-phi) - (1+phi)]."""
 
 from __future__ import annotations
 
