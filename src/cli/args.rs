@@ -49,6 +49,9 @@ pub(crate) struct RunArgs {
     /// Distance between samples along each axis, with units or, for the unitless measure, without
     #[arg(long, value_name = "t=2s,y=0.1um,x=0.1um", value_parser = spacing)]
     pub(crate) spacing: Option<Spacing>,
+    /// Unit of the recording's values (u) or of a further field, for the units of the outputs
+    #[arg(long, value_name = "u=K", value_parser = unit)]
+    pub(crate) unit: Vec<(String, String)>,
     /// Standard deviation of the white noise, in the recording's values [default: estimated]
     #[arg(long, value_name = "STD", allow_negative_numbers = true, value_parser = not_negative)]
     pub(crate) noise: Option<f64>,
@@ -215,6 +218,13 @@ fn named(text: &str) -> Result<(String, String), String> {
         Some((name, value)) if !name.is_empty() && !value.is_empty() => Ok((name.into(), value.into())),
         _ => Err("expected NAME=PATH or NAME=NUMBER".into()),
     }
+}
+
+fn unit(text: &str) -> Result<(String, String), String> {
+    let (name, unit) = text.split_once('=').ok_or("expected NAME=UNIT, such as u=K")?;
+    let formula: mollifier::units::UnitFormula =
+        unit.parse().map_err(|e: mollifier::units::UnitError| e.to_string())?;
+    Ok((name.into(), formula.to_string()))
 }
 
 fn spacing(text: &str) -> Result<Spacing, String> {

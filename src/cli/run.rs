@@ -83,7 +83,8 @@ impl<'a> Setting<'a> {
         let mut warnings = said.to_vec();
         let contract = &model.contract;
         let user = args.spacing.as_ref();
-        let spacing = RunSpacing::decide(contract, shape.is_none(), user, stated, input, &mut warnings)?;
+        let mut spacing = RunSpacing::decide(contract, shape.is_none(), user, stated, input, &mut warnings)?;
+        spacing.state_units(contract, &model.name, &args.unit)?;
         spacing.check_aspect(contract, &model.name, input)?;
         let givens = gather(contract, &model.name, &args.with, args.noise, &spacing, shape, first_frame)?;
         for warning in &warnings {

@@ -1,7 +1,7 @@
 //! The distances between samples that a run is computed with: what the user says, else what the file says.
 
 use anyhow::Result;
-use mollifier::model::Contract;
+use mollifier::model::{Contract, InputRole};
 use mollifier::units::{Spacing, Step, UnitFormula};
 
 use super::failure::misuse;
@@ -17,6 +17,8 @@ pub(crate) struct RunSpacing {
     pub(crate) time_step: f64,
     /// Whether the model's axes have no units, so that defaults of constants hold.
     pub(crate) unitless: bool,
+    /// Units of input fields by name, as the user stated them.
+    pub(crate) field_units: Vec<(String, String)>,
 }
 
 impl RunSpacing {
@@ -84,8 +86,22 @@ impl RunSpacing {
             spacing.t = user.t.or_else(|| file.t.clone());
         }
         let time_step = spacing.t.as_ref().map_or(1.0, |s| s.value);
-        let this = Self { spacing, steps, time_step, unitless };
+        let this = Self { spacing, steps, time_step, unitless, field_units: Vec::new() };
         Ok(this)
+    }
+
+    /// Take the units that the user states for input fields.
+    pub(crate) fn state_units(&mut self, contract: &Contract, model: &str, units: &[(String, String)]) -> Result<()> {
+        let takes_unit = |i: &&mollifier::model::Input| matches!(i.role, InputRole::Recording | InputRole::Field);
+        let fields: Vec<&str> = contract.inputs.iter().filter(takes_unit).map(|i| i.name.as_str()).collect();
+        if let Some((name, _)) = units.iter().find(|(n, _)| !fields.contains(&n.as_str())) {
+            return Err(misuse(format!(
+                "--unit {name}: got a name that is no field of {model}, expected one of {}",
+                fields.join(", ")
+            )));
+        }
+        self.field_units = units.to_vec();
+        Ok(())
     }
 
     /// Refuse pixels of another aspect than the model's kernels were laid out for, with the line that helps.
@@ -121,6 +137,9 @@ impl RunSpacing {
             "t" | "y" | "x" => self.spacing.unit(name).map(str::to_owned),
             _ => {
                 let input = contract.inputs.iter().find(|i| i.name == name)?;
+                if let Some((_, unit)) = self.field_units.iter().find(|(n, _)| n == name) {
+                    return Some(unit.clone());
+                }
                 if input.unit.is_empty() {
                     return None;
                 }

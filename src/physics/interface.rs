@@ -54,6 +54,9 @@ pub struct Input {
     /// Value in the unitless measure when the user gives none; `None` means it must be given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default: Option<f64>,
+    /// Whether the law has a meaning for values above zero only.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub positive: bool,
     /// What it is, one line for `inspect` and for errors.
     pub description: String,
 }
@@ -128,8 +131,15 @@ impl Input {
             axes: axes.iter().map(|a| (*a).to_owned()).collect(),
             unit: unit.to_owned(),
             default,
+            positive: false,
             description: description.to_owned(),
         }
+    }
+
+    /// The same, for values above zero only.
+    #[must_use]
+    pub fn positive(self) -> Self {
+        Self { positive: true, ..self }
     }
 }
 

@@ -97,8 +97,9 @@ pub(super) struct Terms {
 
 /// The inputs that both laws share beside the recording.
 pub(super) fn constants() -> Vec<Input> {
-    let constant =
-        |name, unit, default, description| Input::new(name, InputRole::Constant, &[], unit, Some(default), description);
+    let constant = |name, unit, default, description| {
+        Input::new(name, InputRole::Constant, &[], unit, Some(default), description).positive()
+    };
     vec![
         constant("kappa", "y^2", 2.0, "gradient-energy coefficient; interfaces are about sqrt(kappa) wide"),
         constant("k", "1/t", 0.01, "rate of the reaction from hetero- to euchromatin, halved"),

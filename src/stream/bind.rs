@@ -79,6 +79,22 @@ pub enum BindError {
         /// What the model says of it.
         description: String,
     },
+    /// A constant that must be above zero.
+    #[error("--with {name}: got {got}, expected a number above zero")]
+    NotPositive {
+        /// The input.
+        name: String,
+        /// The value given.
+        got: f64,
+    },
+    /// Phase levels in the wrong order.
+    #[error("--with phi_low, phi_high: got {low} and {high}, expected the density of phi = -1 below that of phi = +1")]
+    Levels {
+        /// The low level given.
+        low: f64,
+        /// The high level given.
+        high: f64,
+    },
     /// A value that is not finite.
     #[error("--with {name}: got a value that is not finite, expected numbers only")]
     NotFinite {
@@ -136,6 +152,9 @@ pub(crate) fn bind(contract: &Contract, givens: &Givens, shape: Option<[usize; 2
         if number.is_some_and(|v| !v.is_finite()) {
             return Err(BindError::NotFinite { name: name.clone() });
         }
+        if let Some(got) = number.filter(|v| input.positive && *v <= 0.0) {
+            return Err(BindError::NotPositive { name: name.clone(), got });
+        }
         if let Some(field) = givens.fields.get(name) {
             if input.role != InputRole::Field || shape.is_none() {
                 let description = input.description.clone();
@@ -171,6 +190,12 @@ pub(crate) fn bind(contract: &Contract, givens: &Givens, shape: Option<[usize; 2
                 }
             },
         });
+    }
+    let level = |role| contract.input(role).and_then(|i| givens.constants.get(&i.name)).copied();
+    if let (Some(low), Some(high)) = (level(InputRole::PhiLow), level(InputRole::PhiHigh))
+        && low >= high
+    {
+        return Err(BindError::Levels { low, high });
     }
     if missing.is_empty() { Ok(feeds) } else { Err(BindError::Missing { inputs: missing }) }
 }

@@ -12,6 +12,7 @@ use super::engine::Planner;
 use super::error::{BoxError, StreamError};
 use super::frame::Frame;
 use super::lanes::{Lane, Lanes};
+use super::levels::phase_levels;
 use super::metrics::{Progress, Report};
 use super::queue::{Consumer, OnFull, Pop, bounded};
 use super::tiles::{Tile, TileGrid};
@@ -281,14 +282,20 @@ impl<'a> Tensors<'a> {
         let given = feeds.iter().find_map(|f| if let Feed::Offset(given) = f { *given } else { None });
         let offset = given.unwrap_or(reference.statistics.offset);
         let (sum, count) = window.frames().fold((0.0, 0.0), |(s, n), p| (s + p.statistics.noise, n + 1.0));
+        let wanted = feeds.iter().any(|f| matches!(f, Feed::PhiLow | Feed::PhiHigh));
+        let (low, high) = if wanted {
+            phase_levels(&reference.frame, &reference.invalid, &mut Vec::new())
+        } else {
+            Default::default()
+        };
         Self {
             window,
             times,
             // Rounded first, so that what is subtracted here is exactly what the graph is told.
             offset: f64::from(offset as f32),
             noise: sum / count,
-            low: reference.statistics.low,
-            high: reference.statistics.high,
+            low,
+            high,
         }
     }
 

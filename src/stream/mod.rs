@@ -15,6 +15,7 @@ mod error;
 mod fields;
 mod frame;
 mod lanes;
+mod levels;
 mod metrics;
 mod noise;
 mod os;

@@ -6,9 +6,6 @@ use super::validity::Invalid;
 
 /// How many points of a frame its statistics are computed from, at most about.
 const POINTS: usize = 16_384;
-/// Shares of the pixels below the low and the high phase level.
-const LOW: f64 = 0.02;
-const HIGH: f64 = 0.98;
 
 /// The fixed sub-lattice of a frame on which its statistics are computed: every `stride`-th row and column, about
 /// 16,000 points whatever the frame's size, every pixel of a small frame.
@@ -53,10 +50,6 @@ pub struct FrameStatistics {
     pub offset: f64,
     /// Standard deviation of the white noise, see [`image_noise`].
     pub noise: f64,
-    /// The value that 2 % of the pixels lie below.
-    pub low: f64,
-    /// The value that 98 % of the pixels lie below; the largest one where that equals `low`.
-    pub high: f64,
     scratch: Vec<f64>,
 }
 
@@ -66,19 +59,6 @@ impl FrameStatistics {
         let lattice = Lattice::new(frame.shape);
         self.offset = self.mean(frame, invalid, lattice);
         self.noise = image_noise(frame, invalid, &mut self.scratch);
-
-        self.scratch.clear();
-        let values = lattice.points().filter(|&i| invalid.is_valid(i)).map(|i| frame.pixels.get(i));
-        self.scratch.extend(values);
-        (self.low, self.high) = (self.offset, self.offset);
-        if let Some(last) = self.scratch.len().checked_sub(1) {
-            let rank = |share: f64| (share * last as f64).round() as usize;
-            self.low = *self.scratch.select_nth_unstable_by(rank(LOW), f64::total_cmp).1;
-            self.high = *self.scratch.select_nth_unstable_by(rank(HIGH), f64::total_cmp).1;
-            if self.high <= self.low {
-                self.high = self.scratch.iter().copied().fold(self.low, f64::max);
-            }
-        }
     }
 
     /// Mean of the valid pixels on `lattice`, of all valid pixels where the lattice meets none, else 0.
@@ -121,24 +101,14 @@ mod tests {
     }
 
     #[test]
-    fn levels_and_mean_move_with_an_offset_and_ignore_invalid_pixels() {
+    fn the_mean_moves_with_an_offset_and_ignores_invalid_pixels() {
         let ramp = |offset: f32| {
             let mut v: Vec<f32> = (0..10_000).map(|i| offset + i as f32 / 10_000.0).collect();
             v[5000] = f32::NAN;
             Frame { index: 0, time: None, shape: [100, 100], pixels: Pixels::F32(v) }
         };
         let (a, b) = (computed(&ramp(0.0)), computed(&ramp(256.0)));
-        assert!((a.low - 0.02).abs() < 1e-3 && (a.high - 0.98).abs() < 1e-3 && (a.offset - 0.5).abs() < 1e-3);
-        for (x, y) in [(a.low, b.low), (a.high, b.high), (a.offset, b.offset)] {
-            assert!((y - x - 256.0).abs() < 1e-4);
-        }
-    }
-
-    #[test]
-    fn sparse_density_keeps_its_levels_apart() {
-        let mut v = vec![0.0f32; 10_000];
-        v[77] = 4.0;
-        let s = computed(&Frame { index: 0, time: None, shape: [100, 100], pixels: Pixels::F32(v) });
-        assert_eq!((s.low, s.high), (0.0, 4.0));
+        assert!((a.offset - 0.5).abs() < 1e-3);
+        assert!((b.offset - a.offset - 256.0).abs() < 1e-4);
     }
 }
