@@ -16,11 +16,13 @@ const WIDENING: f64 = 0.14;
 /// A count map's pixel is occupied where its smoothed density is above this share of the high percentile of
 /// all: a table of localisations is mostly empty ground, which says nothing of the phases.
 const OCCUPIED: f64 = 0.05;
+/// Pixels at the rim of the occupied part that are left out, as the smoothing mixes them with the ground.
+const RIM: usize = 2 * REACH;
 
 /// The values of `frame` that stand for phi = -1 and phi = +1, the second above the first.
 ///
 /// The 2 % and 98 % percentiles of the map, smoothed over 2 pixels, over its occupied part, widened by 14 % of
-/// their distance at either end. The occupied part is everything unless the map is one of counts (nowhere
+/// their distance at either end. The occupied part, without its rim, is everything unless the map is one of counts (nowhere
 /// negative, zero somewhere). An assumption about the specimen: it must show both phases. Give `phi_low` and
 /// `phi_high` where the densities of the phases are known.
 pub(super) fn phase_levels(frame: &Frame, invalid: &Invalid, scratch: &mut Vec<f64>) -> (f64, f64) {
@@ -28,7 +30,10 @@ pub(super) fn phase_levels(frame: &Frame, invalid: &Invalid, scratch: &mut Vec<f
     let weight = |d: usize| (-0.5 * (d as f64 / SMOOTHING).powi(2)).exp();
     scratch.clear();
     let (mut least, mut negative) = (f64::INFINITY, false);
-    for point in Lattice::new(frame.shape).points() {
+    let lattice = Lattice::new(frame.shape);
+    let first = lattice.points().next().unwrap_or(0);
+    let width = (columns - first % columns.max(1)).div_ceil(lattice.stride());
+    for point in lattice.points() {
         let (r, c) = (point / columns, point % columns);
         let (mut sum, mut weights) = (0.0, 0.0);
         for y in r.saturating_sub(REACH)..(r + REACH + 1).min(rows) {
@@ -43,17 +48,36 @@ pub(super) fn phase_levels(frame: &Frame, invalid: &Invalid, scratch: &mut Vec<f
                 }
             }
         }
-        if weights > 0.0 {
-            scratch.push(sum / weights);
-        }
+        scratch.push(if weights > 0.0 { sum / weights } else { f64::NAN });
     }
     if !negative && least == 0.0 {
-        let ground = OCCUPIED * percentile(scratch, HIGH);
-        scratch.retain(|v| *v > ground);
+        let mut all: Vec<f64> = scratch.iter().copied().filter(|v| !v.is_nan()).collect();
+        let ground = OCCUPIED * percentile(&mut all, HIGH);
+        let inner = inside(scratch, width, RIM.div_ceil(lattice.stride()), ground);
+        scratch.clear();
+        scratch.extend(inner);
     }
+    scratch.retain(|v| !v.is_nan());
     let (low, high) = (percentile(scratch, LOW), percentile(scratch, HIGH));
     let margin = WIDENING * (high - low);
     if high > low { (low - margin, high + margin) } else { (low, low + 1.0) }
+}
+
+/// The values above `ground` whose neighbours `rim` points away are all above it too; without regard to their
+/// neighbours where there are none such. Neighbours outside the map count as above.
+fn inside(values: &[f64], width: usize, rim: usize, ground: f64) -> Vec<f64> {
+    let above = |r: Option<usize>, c: Option<usize>| match (r, c) {
+        (Some(r), Some(c)) if c < width => values.get(r * width + c).is_none_or(|v| *v > ground),
+        _ => true,
+    };
+    let occupied = || values.iter().enumerate().filter(|(_, v)| **v > ground);
+    let surrounded = |i: usize| {
+        let (r, c) = (i / width, i % width);
+        let shifts = |n: usize| [n.checked_sub(rim), Some(n), Some(n + rim)];
+        shifts(r).into_iter().all(|y| shifts(c).into_iter().all(|x| above(y, x)))
+    };
+    let inner: Vec<f64> = occupied().filter(|(i, _)| surrounded(*i)).map(|(_, v)| *v).collect();
+    if inner.is_empty() { occupied().map(|(_, v)| *v).collect() } else { inner }
 }
 
 /// The value that this share of `values` lies below; 0 where there are none. Reorders them.
@@ -98,9 +122,12 @@ mod tests {
     #[test]
     fn empty_ground_around_a_specimen_does_not_count() {
         let alone = levels([100, 100], |r, _| stripes(r));
-        let inside = |r: usize, c: usize| r >= 200 && r < 300 && c >= 200 && c < 300;
-        let among = levels([600, 600], |r, c| if inside(r, c) { stripes(r) } else { 0.0 });
-        assert!((among.0 - alone.0).abs() < 0.6 && (among.1 - alone.1).abs() < 0.2, "{alone:?} {among:?}");
+        let among =
+            levels(
+                [600, 600],
+                |r, c| if (200..300).contains(&r) && (200..300).contains(&c) { stripes(r) } else { 0.0 },
+            );
+        assert!((among.0 - alone.0).abs() < 0.2 && (among.1 - alone.1).abs() < 0.2, "{alone:?} {among:?}");
     }
 
     #[test]

@@ -18,6 +18,7 @@ fn input(name: &str, role: InputRole, axes: &[&str], default: Option<f64>) -> In
         axes: axes.iter().map(|a| (*a).to_owned()).collect(),
         unit: String::new(),
         default,
+        positive: false,
         description: format!("the {name}"),
     }
 }
