@@ -6,8 +6,8 @@ use std::io::{Cursor, Write as _};
 use std::path::{Path, PathBuf};
 
 use mollifier::model::Kind;
+use mollifier::source::{Frame, Pixels, Samples};
 use mollifier::source::{FrameInfo, Input, OpenOptions, Read, SeriesInfo, SourceError, from_reader, open};
-use mollifier::stream::{Frame, Pixels, Samples};
 use proptest::prelude::*;
 use tiff::encoder::{Compression, TiffEncoder, TiffKind, TiffKindBig, TiffKindStandard, colortype};
 

@@ -5,8 +5,8 @@
 use std::path::{Path, PathBuf};
 
 use mollifier::model::Kind;
+use mollifier::source::{Frame, Pixels, Samples};
 use mollifier::source::{FrameInfo, Input, OpenOptions, Read, SourceError, open};
-use mollifier::stream::{Frame, Pixels, Samples};
 
 /// The path of one recording; where it is absent the test is skipped with a printed reason.
 fn recording(name: &str) -> Option<PathBuf> {

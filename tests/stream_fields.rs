@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use common::{FakeFrames, FakeModel, hash};
-use mollifier::stream::{FieldOptions, Givens, Map, OnFull, Pixels, Report, StreamError, TileGrid, run_fields};
+use mollifier::source::Pixels;
+use mollifier::stream::{FieldOptions, Givens, Map, OnFull, Report, StreamError, TileGrid, run_fields};
 use ndarray::Array2;
 use proptest::prelude::*;
 

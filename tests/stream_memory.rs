@@ -3,7 +3,8 @@
 mod common;
 
 use common::{FakeFrames, FakeModel, hash};
-use mollifier::stream::{FieldOptions, Map, Pixels, peak_memory_bytes, run_fields};
+use mollifier::source::Pixels;
+use mollifier::stream::{FieldOptions, Map, peak_memory_bytes, run_fields};
 
 fn noisy(shape: [usize; 2]) -> impl FnMut(u64) -> Option<Pixels> + Send {
     move |index| {

@@ -3,8 +3,9 @@
 mod common;
 
 use common::{FakeModel, FakeSamples, hash};
+use mollifier::source::Samples;
 use mollifier::source::{Read, SampleSource, SeriesInfo, SourceError};
-use mollifier::stream::{Report, SampleBlock, Samples, SeriesOptions, StreamError, run_series};
+use mollifier::stream::{Report, SampleBlock, SeriesOptions, StreamError, run_series};
 use proptest::prelude::*;
 
 fn signal(samples: usize, channels: usize) -> Vec<f64> {

@@ -8,10 +8,11 @@ use std::time::Instant;
 use anyhow::Result;
 use mollifier::backend::Backend;
 use mollifier::model::{Kind, Model};
+use mollifier::source::Frame;
 use mollifier::source::{FrameSource, Input, OpenOptions, Read, SampleSource, open};
 use mollifier::stream::{
-    Engine, FieldOptions, Frame, Givens, Map, MapSink, Paced, Report, SampleBlock, SampleSink, SeriesOptions,
-    StreamError, run_fields, run_series,
+    Engine, FieldOptions, Givens, Map, MapSink, Paced, Report, SampleBlock, SampleSink, SeriesOptions, StreamError,
+    run_fields, run_series,
 };
 use ndarray::Array2;
 

@@ -101,8 +101,8 @@ pub(super) fn aggregate(
             Some(limit) => &theta / (&theta * (&variance / (limit + TINY)) + &theta + 1.0),
             None => &theta / (&theta + 1.0),
         };
-        let kept = &weight * &covered;
-        let replaced = (1.0 - &weight) * &wide.coverage;
+        let kept = &covered * (1.0 - (1.0 - &weight) * &wide.coverage);
+        let replaced = &wide.coverage * (1.0 - &weight * &covered);
         // Where neither side is covered the narrower one stands.
         let weight = (&kept + ABSENT) / (&kept + &replaced + ABSENT);
         estimate = mix(&weight, &estimate, &wide.estimate);

@@ -37,7 +37,7 @@ const EXCESS: f64 = 1.5;
 /// Relative size of the differences that neighbouring radii may show where noise hides everything.
 const DETAIL: f64 = 0.12;
 /// Kernel weight on unmeasured pixels at which a radius is given up.
-const TOLERANCE: f64 = 0.02;
+const TOLERANCE: f64 = 0.01;
 /// Resistivities below this fraction of the neighbourhood's are not told from zero.
 const SPREAD: f64 = 0.02;
 /// Square of the relative accuracy that no estimate is trusted beyond (rounding, discretisation).
@@ -93,7 +93,17 @@ impl Law for Heat {
             let d = bank.apply(&u, &[&[2, 0], &[0, 2]])?;
             let bend = -(&d[0] + &d[1] * &ratio);
             let source = bank.apply(&m, &[&[0, 0]])?.swap_remove(0);
-            let covered = bank.apply(&valid, &[&[0, 0]])?.swap_remove(0);
+            let cover = graph.bank(
+                &format!("cover{radius}"),
+                BankDesign {
+                    family: Family::Poly(1),
+                    radius: design.radius(radius),
+                    edge: Edge::OneSided,
+                    correction: None,
+                    edge_average: 0,
+                },
+            )?;
+            let covered = cover.apply(&valid, &[&[0, 0]])?.swap_remove(0);
             let weight = source.square().clamp(TINY, 1.0 / TINY).recip();
             let estimate = (&bend * &source * &weight).clamp(-LARGEST, LARGEST);
             // (sigma/m)^2: dividing first keeps tiny and huge units within single precision.

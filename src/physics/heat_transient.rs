@@ -94,7 +94,7 @@ impl Law for HeatTransient {
             inputs,
             outputs: vec![
                 Output::new("lambda", "diffusivity", "y^2/t", Transform::Log),
-                Output::new("residual", "residual", "", Transform::Identity),
+                Output::new("residual", "residual", "u/t", Transform::Identity),
                 Output::new("support", "support", "", Transform::Identity),
             ],
         }

@@ -5,7 +5,7 @@ use std::io::Read;
 
 use super::text::{Lines, Separator, is_date, is_missing};
 use super::{OpenOptions, Place, SampleSource, SeriesInfo, SourceError};
-use crate::stream::Samples;
+use crate::source::Samples;
 use crate::units::Spacing;
 
 /// Samples of one block at most; fewer where no more lines have arrived.

@@ -4,7 +4,7 @@ use core::cell::Cell;
 use core::mem;
 
 use super::{Place, SourceError};
-use crate::stream::Pixels;
+use crate::source::Pixels;
 
 /// Byte order of stored values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

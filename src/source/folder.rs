@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::element::{Element, Endian, describe, to_luminance};
 use super::tiff::{TiffSource, colour_warning};
 use super::{FrameInfo, FrameSource, OpenOptions, Place, Read, SourceError};
-use crate::stream::{Frame, Pixels};
+use crate::source::{Frame, Pixels};
 use crate::units::Spacing;
 
 /// The images of a folder as frames, axes (y, x), in natural order: `img2` before `img10`.

@@ -5,7 +5,7 @@ use std::io::Read;
 
 use super::text::{Lines, Separator};
 use super::{FrameInfo, FrameSource, OpenOptions, Part, Place, SourceError};
-use crate::stream::{Frame, Pixels};
+use crate::source::{Frame, Pixels};
 use crate::units::{Dimension, Spacing, Step, canonical_unit, convert, dimension};
 
 /// Pixels of the largest map that is drawn: 8192 x 8192.

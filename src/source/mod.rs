@@ -11,6 +11,7 @@ mod csv;
 mod element;
 mod error;
 mod folder;
+mod frame;
 mod localisations;
 mod npy;
 mod raw;
@@ -23,11 +24,12 @@ use std::path::Path;
 
 pub use error::{Part, Place, SourceError};
 pub use folder::FolderSource;
+pub use frame::{Frame, Pixels, Samples};
 pub use raw::{RawFormat, RawFormatError, from_reader};
 pub use tiff::TiffSource;
 
 use crate::model::Kind;
-use crate::stream::{Frame, Samples};
+
 use crate::units::{Spacing, Step};
 
 /// How an input is to be read.

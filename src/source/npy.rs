@@ -7,7 +7,7 @@ use std::path::Path;
 use super::element::{Element, Endian};
 use super::{FrameInfo, FrameSource, Input, OpenOptions, Part, Place, SampleSource, SeriesInfo, SourceError};
 use crate::model::Kind;
-use crate::stream::{Frame, Pixels, Samples};
+use crate::source::{Frame, Pixels, Samples};
 use crate::units::Spacing;
 
 /// First bytes of every NPY file.

@@ -8,7 +8,7 @@ use super::element::{Element, Endian};
 use super::npy::{self, fill};
 use super::{FrameInfo, FrameSource, Input, OpenOptions, Part, Place, SourceError, csv, localisations};
 use crate::model::Kind;
-use crate::stream::Frame;
+use crate::source::Frame;
 use crate::units::Spacing;
 
 /// How messages and `run.json` call standard input.

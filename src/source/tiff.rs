@@ -18,7 +18,7 @@ use self::directory::{Chain, Header, Page};
 use self::metadata::Metadata;
 use super::element::{Element, Endian, describe, to_luminance};
 use super::{FrameInfo, FrameSource, OpenOptions, Part, Place, Read, SourceError};
-use crate::stream::{Frame, Pixels};
+use crate::source::{Frame, Pixels};
 
 const COMPRESSION_NONE: u64 = 1;
 const WHITE_IS_ZERO: u64 = 0;

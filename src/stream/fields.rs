@@ -10,7 +10,6 @@ use super::bind::{Feed, Givens, bind};
 use super::capture::{Capture, Captured};
 use super::engine::Planner;
 use super::error::{BoxError, StreamError};
-use super::frame::Frame;
 use super::lanes::{Lane, Lanes};
 use super::levels::phase_levels;
 use super::metrics::{Progress, Report};
@@ -19,6 +18,7 @@ use super::tiles::{Tile, TileGrid};
 use super::validity::Saturation;
 use super::window::{Prepared, Window};
 use crate::model::Contract;
+use crate::source::Frame;
 use crate::source::FrameSource;
 
 /// How long the computing thread waits for a frame before it looks at the stop flag.

@@ -1,8 +1,8 @@
 //! The densities of the two phases of a density map, told from the map itself.
 
-use super::frame::Frame;
 use super::statistics::Lattice;
 use super::validity::Invalid;
+use crate::source::Frame;
 
 /// Standard deviation of the smoothing before the levels are read, in pixels, and where it is cut.
 const SMOOTHING: f64 = 2.0;
@@ -90,7 +90,7 @@ fn percentile(values: &mut [f64], share: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stream::frame::Pixels;
+    use crate::source::Pixels;
     use crate::stream::statistics::FrameStatistics;
     use crate::stream::validity::Saturation;
 

@@ -1,8 +1,8 @@
 //! How strong the white noise of a recording is, told from the recording itself.
 
-use super::frame::Frame;
 use super::statistics::Lattice;
 use super::validity::Invalid;
+use crate::source::Frame;
 
 /// Fourth differences: they annihilate every cubic, and 1 + 16 + 36 + 16 + 1 = 70 is their noise gain.
 const FOURTH: [f64; 5] = [1.0, -4.0, 6.0, -4.0, 1.0];
@@ -82,7 +82,7 @@ fn robust_deviation(magnitudes: &mut [f64]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stream::frame::Pixels;
+    use crate::source::Pixels;
 
     /// Standard normal numbers from a small generator: reproducible, and no dependency.
     fn normal(seed: u64) -> impl FnMut() -> f64 {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::frame::{Frame, Samples};
+use crate::source::{Frame, Samples};
 use crate::source::{FrameInfo, FrameSource, Read, SampleSource, SeriesInfo, SourceError};
 
 /// Longest sleep before the stop flag is looked at again.

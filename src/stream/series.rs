@@ -16,12 +16,12 @@ use super::bind::{Feed, Givens, bind};
 use super::capture::{Capture, Captured};
 use super::engine::Planner;
 use super::error::{BoxError, StreamError};
-use super::frame::Samples;
 use super::lanes::Lane;
 use super::metrics::{Progress, Report};
 use super::noise::series_noise;
 use super::queue::{Consumer, OnFull, Pop, bounded};
 use crate::source::SampleSource;
+use crate::source::Samples;
 
 /// How long the computing thread waits for samples before it looks at the stop flag.
 const PATIENCE: Duration = Duration::from_millis(100);

@@ -1,8 +1,8 @@
 //! What a model is told of a frame as a whole. Never computed from a tile.
 
-use super::frame::Frame;
 use super::noise::image_noise;
 use super::validity::Invalid;
+use crate::source::Frame;
 
 /// How many points of a frame its statistics are computed from, at most about.
 const POINTS: usize = 16_384;
@@ -79,7 +79,7 @@ impl FrameStatistics {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stream::frame::Pixels;
+    use crate::source::Pixels;
     use crate::stream::validity::Saturation;
 
     fn computed(frame: &Frame) -> FrameStatistics {

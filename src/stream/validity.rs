@@ -1,7 +1,7 @@
 //! Which pixels of a frame can be trusted, and what stands in for the others.
 
-use super::frame::{Frame, Pixels};
 use super::statistics::{FrameStatistics, Lattice};
+use crate::source::{Frame, Pixels};
 
 /// How far, in pixels along each axis, a hole is filled from its neighbours.
 const REACH: usize = 3;

@@ -3,9 +3,9 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use super::frame::{Frame, Pixels};
 use super::statistics::FrameStatistics;
 use super::validity::{Invalid, Saturation};
+use crate::source::{Frame, Pixels};
 
 /// A frame with what was found out about it on arrival.
 #[derive(Debug)]

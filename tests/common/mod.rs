@@ -3,8 +3,9 @@
 
 use mollifier::backend::{BackendError, Plan};
 use mollifier::model::{AxisGrid, Contract, Input, InputRole, Kind, Output, Physics, Provenance, Transform};
+use mollifier::source::{Frame, Pixels, Samples};
 use mollifier::source::{FrameInfo, FrameSource, Read, SampleSource, SeriesInfo, SourceError};
-use mollifier::stream::{Frame, Pixels, Planner, Samples};
+use mollifier::stream::Planner;
 use mollifier::units::Spacing;
 use ndarray::{ArrayViewD, ArrayViewMutD};
 

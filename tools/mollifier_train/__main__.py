@@ -69,7 +69,7 @@ def parser() -> argparse.ArgumentParser:
     one = commands.add_parser("evaluate", help="score a model on simulated recordings, run by `mollifier run`")
     one.add_argument("problem", nargs="+", choices=list(PROBLEMS), metavar="PROBLEM", help=", ".join(PROBLEMS))
     one.add_argument("--model", type=Path, help="model file [default: the problem's closed form in models/]")
-    one.add_argument("--fields", type=int, default=20, help="recordings at each level [default: 20]")
+    one.add_argument("--fields", type=int, help="recordings at each level [default: the problem's own]")
     one.add_argument("--seed-start", type=int, default=0, help="seed of the first one [default: 0]")
     one.add_argument("--noise", type=float, nargs="+", metavar="PERCENT", help="levels [default: the problem's own]")
     one.add_argument("--known-noise", action="store_true", help="tell the command the true noise")
@@ -79,7 +79,7 @@ def parser() -> argparse.ArgumentParser:
 
     cards = commands.add_parser("cards", help="evaluate shipped models and renew their cards")
     cards.add_argument("model", nargs="*", help="stems, such as heat-closed-form [default: every models/*.onnx]")
-    cards.add_argument("--fields", type=int, default=20, help="recordings at each level [default: 20]")
+    cards.add_argument("--fields", type=int, help="recordings at each level [default: the problem's own]")
     cards.set_defaults(run=run_cards)
 
     samples = commands.add_parser("examples", help="write the simulated sample recordings")

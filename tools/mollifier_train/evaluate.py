@@ -92,7 +92,7 @@ def evaluate(
     name: str,
     *,
     model: Path | None = None,
-    fields: int = 20,
+    fields: int | None = None,
     seed_start: int = 0,
     levels: Sequence[float] | None = None,
     known_noise: bool = False,
@@ -103,13 +103,14 @@ def evaluate(
     Args:
         name: key of `PROBLEMS`.
         model: the model file, the problem's shipped one unless given.
-        fields: number of recordings at each level.
-        seed_start: seed of the first; 0 to 19 are the published test set and never used for choices.
+        fields: number of recordings at each level, the problem's own unless given.
+        seed_start: seed of the first; 0 to 999 are kept for published figures and never used for choices.
         levels: noise levels, the problem's own unless given.
         known_noise: give the command the true noise.
         quiet: print no progress on standard error.
     """
     problem = PROBLEMS[name]
+    fields = problem.fields if fields is None else fields
     levels = problem.levels if levels is None else tuple(levels)
     shipped = model or command.MODELS / f"{problem.model}.onnx"
     scores: dict[float, list[Score]] = {level: [] for level in levels}

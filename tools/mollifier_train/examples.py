@@ -69,7 +69,7 @@ def write_langevin(folder: Path) -> None:
 def write_chromatin(folder: Path) -> None:
     """A patch of 64x64 pixels of 30 nm; of ThunderSTORM's columns those that an export must have."""
     clean = chromatin.simulate(CHROMATIN_SEED, size=64, localisations=40_000, lam_length=(14.0, 18.0))
-    xy = clean.localisations
+    xy = clean.localisations.round(1)
     xy = xy[((xy >= 0) & (xy < 64 * clean.pixel)).all(axis=1)]
     frame = 1 + (np.arange(len(xy)) * 1000) // len(xy)
     with open(folder / "chromatin.csv", "w", encoding="ascii", newline="\n") as file:
