@@ -300,6 +300,27 @@ fn a_folder_that_cannot_be_written_is_an_error_at_the_start() -> Outcome {
     Ok(())
 }
 
+#[test]
+fn a_start_that_fails_leaves_no_files() -> Outcome {
+    let dir = tempfile::tempdir()?;
+    let formats = [Format::Npy, Format::Tiff];
+    let series = OutputSet::create_series(dir.path(), &[series_info("s", 1)], &formats);
+    assert!(matches!(series, Err(SinkError::Unsupported { .. })));
+    let empty = OutputSet::create(dir.path(), &[map_info("lambda", [0, 5], None)], &formats);
+    assert!(matches!(empty, Err(SinkError::Mismatch { .. })));
+    assert_eq!(names(dir.path())?, [""; 0]);
+
+    // The second output fails when the first has its parts; an older output and its record stay.
+    let infos = [map_info("lambda", [3, 3], None), map_info("residual", [3, 3], None)];
+    write_maps(dir.path(), &infos[..1], &formats, 1)?.commit(&json!({}))?;
+    fs::create_dir(dir.path().join("residual.tif"))?;
+    let before = names(dir.path())?;
+    let result = OutputSet::create(dir.path(), &infos, &formats);
+    assert!(matches!(result, Err(SinkError::Occupied { .. })));
+    assert_eq!(names(dir.path())?, before);
+    Ok(())
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn a_full_disk_names_the_file_and_what_is_complete() -> Outcome {
