@@ -201,6 +201,22 @@ fn pictures_show_maps_of_every_kind() -> Outcome {
 }
 
 #[test]
+fn large_pictures_have_large_text() -> Outcome {
+    // The map begins at (20, 70), twice that where the longer side is drawn with 1000 pixels or more.
+    for (columns, corner) in [(999_usize, 20_usize), (1000, 40)] {
+        let dir = tempfile::tempdir()?;
+        let mut set = OutputSet::create(dir.path(), &[map_info("lambda", [2, columns], None)], &[Format::Png])?;
+        set.write(0, 0, 0.0, &[&vec![f32::NAN; 2 * columns]])?;
+        set.commit(&json!({}))?;
+        let (width, _, pixels) = picture(&dir.path().join("lambda.png"))?;
+        let row = (70 * corner / 20) * 3 * width as usize;
+        let first = pixels[row..row + 3 * width as usize].chunks_exact(3).position(|p| p == [0xbb; 3]);
+        assert_eq!(first, Some(corner), "{columns} columns");
+    }
+    Ok(())
+}
+
+#[test]
 fn plots_take_series_of_every_kind() -> Outcome {
     let dir = tempfile::tempdir()?;
     let kinds: [Vec<f32>; 5] = [
