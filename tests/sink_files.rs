@@ -201,6 +201,22 @@ fn pictures_show_maps_of_every_kind() -> Outcome {
 }
 
 #[test]
+fn large_pictures_have_large_text() -> Outcome {
+    // The map begins at (20, 70), twice that where the longer side is drawn with 1000 pixels or more.
+    for (columns, corner) in [(999_usize, 20_usize), (1000, 40)] {
+        let dir = tempfile::tempdir()?;
+        let mut set = OutputSet::create(dir.path(), &[map_info("lambda", [2, columns], None)], &[Format::Png])?;
+        set.write(0, 0, 0.0, &[&vec![f32::NAN; 2 * columns]])?;
+        set.commit(&json!({}))?;
+        let (width, _, pixels) = picture(&dir.path().join("lambda.png"))?;
+        let row = (70 * corner / 20) * 3 * width as usize;
+        let first = pixels[row..row + 3 * width as usize].chunks_exact(3).position(|p| p == [0xbb; 3]);
+        assert_eq!(first, Some(corner), "{columns} columns");
+    }
+    Ok(())
+}
+
+#[test]
 fn plots_take_series_of_every_kind() -> Outcome {
     let dir = tempfile::tempdir()?;
     let kinds: [Vec<f32>; 5] = [
@@ -297,6 +313,27 @@ fn a_folder_that_cannot_be_written_is_an_error_at_the_start() -> Outcome {
     fs::create_dir_all(out.join("lambda.tif"))?;
     let result = OutputSet::create(&out, &infos, &[Format::Tiff]);
     assert!(matches!(result, Err(SinkError::Occupied { .. })));
+    Ok(())
+}
+
+#[test]
+fn a_start_that_fails_leaves_no_files() -> Outcome {
+    let dir = tempfile::tempdir()?;
+    let formats = [Format::Npy, Format::Tiff];
+    let series = OutputSet::create_series(dir.path(), &[series_info("s", 1)], &formats);
+    assert!(matches!(series, Err(SinkError::Unsupported { .. })));
+    let empty = OutputSet::create(dir.path(), &[map_info("lambda", [0, 5], None)], &formats);
+    assert!(matches!(empty, Err(SinkError::Mismatch { .. })));
+    assert_eq!(names(dir.path())?, [""; 0]);
+
+    // The second output fails when the first has its parts; an older output and its record stay.
+    let infos = [map_info("lambda", [3, 3], None), map_info("residual", [3, 3], None)];
+    write_maps(dir.path(), &infos[..1], &formats, 1)?.commit(&json!({}))?;
+    fs::create_dir(dir.path().join("residual.tif"))?;
+    let before = names(dir.path())?;
+    let result = OutputSet::create(dir.path(), &infos, &formats);
+    assert!(matches!(result, Err(SinkError::Occupied { .. })));
+    assert_eq!(names(dir.path())?, before);
     Ok(())
 }
 

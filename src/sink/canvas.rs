@@ -61,10 +61,11 @@ impl Canvas {
     }
 
     /// Text whose vertical middle is at `y`; `x` is its left end, middle or right end.
-    pub(super) fn text(&mut self, text: &str, at: (i32, i32), side: Alignment, font: &MonoFont<'_>, color: Rgb888) {
+    pub(super) fn text(&mut self, text: &str, at: (i32, i32), side: Alignment, font: Font, color: Rgb888) {
         let style = TextStyleBuilder::new().alignment(side).baseline(Baseline::Middle).build();
-        let text = Text::with_text_style(text, Point::new(at.0, at.1), MonoTextStyle::new(font, color), style);
-        always(text.draw(self).map(|_| ()));
+        let text = Text::with_text_style(text, Point::zero(), MonoTextStyle::new(font.face, color), style);
+        let mut enlarged = Enlarged { canvas: self, origin: at, zoom: font.zoom };
+        always(text.draw(&mut enlarged).map(|_| ()));
     }
 
     /// The picture as a PNG file.
@@ -105,16 +106,59 @@ impl DrawTarget for Canvas {
     }
 }
 
-/// Characters of a text, as wide as `font` draws it.
-pub(super) fn width_of(text: &str, font: &MonoFont<'_>) -> i32 {
-    (text.chars().count() as u32 * (font.character_size.width + font.character_spacing)) as i32
+/// A typeface, every pixel of it drawn as a square of `zoom` pixels.
+#[derive(Clone, Copy)]
+pub(super) struct Font {
+    pub(super) face: &'static MonoFont<'static>,
+    pub(super) zoom: i32,
 }
 
-/// As much of a text as fits into `width` pixels.
-pub(super) fn fitting(text: &str, width: i32, font: &MonoFont<'_>) -> String {
-    let room = (width / font.character_size.width as i32).max(4) as usize;
-    if text.chars().count() <= room {
-        return text.to_owned();
+impl Font {
+    /// Width of a text.
+    pub(super) fn width(self, text: &str) -> i32 {
+        text.chars().count() as i32 * self.advance()
     }
-    text.chars().take(room - 3).chain("...".chars()).collect()
+
+    /// As much of a text as fits into `width` pixels.
+    pub(super) fn fitting(self, text: &str, width: i32) -> String {
+        let room = (width / self.advance()).max(4) as usize;
+        if text.chars().count() <= room {
+            return text.to_owned();
+        }
+        text.chars().take(room - 3).chain("...".chars()).collect()
+    }
+
+    fn advance(self) -> i32 {
+        (self.face.character_size.width + self.face.character_spacing) as i32 * self.zoom
+    }
+}
+
+/// Draws around `origin`, every pixel as a square of `zoom` pixels.
+struct Enlarged<'a> {
+    canvas: &'a mut Canvas,
+    origin: (i32, i32),
+    zoom: i32,
+}
+
+impl Dimensions for Enlarged<'_> {
+    fn bounding_box(&self) -> Rectangle {
+        self.canvas.bounding_box()
+    }
+}
+
+impl DrawTarget for Enlarged<'_> {
+    type Color = Rgb888;
+    type Error = Infallible;
+
+    fn draw_iter<I: IntoIterator<Item = Pixel<Rgb888>>>(&mut self, pixels: I) -> Result<(), Infallible> {
+        for Pixel(point, color) in pixels {
+            let (x, y) = (self.origin.0 + point.x * self.zoom, self.origin.1 + point.y * self.zoom);
+            for dy in 0..self.zoom {
+                for dx in 0..self.zoom {
+                    self.canvas.set(x + dx, y + dy, color);
+                }
+            }
+        }
+        Ok(())
+    }
 }

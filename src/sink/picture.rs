@@ -5,7 +5,7 @@ use embedded_graphics::pixelcolor::Rgb888;
 use embedded_graphics::text::Alignment;
 
 use super::MapInfo;
-use super::canvas::{Canvas, FAINT, INK, MISSING, fitting, width_of};
+use super::canvas::{Canvas, FAINT, Font, INK, MISSING};
 use super::scale::{Range, number, readable, round_below};
 use crate::units::{Step, pretty_unit};
 
@@ -14,9 +14,34 @@ const SMALLEST: f64 = 400.0;
 const LARGEST: f64 = 1600.0;
 /// Pixels that are more elongated than this are drawn with this aspect.
 const MOST_ELONGATED: f64 = 8.0;
-const MARGIN: i32 = 20;
-const BAR_WIDTH: u32 = 22;
-const BAR_END: i32 = 12;
+/// From this longer side on, everything around the map is drawn twice as large: such a picture is looked at as a
+/// whole, smaller than it is.
+const LARGE: u32 = 1000;
+
+/// Sizes of what stands around the map.
+#[derive(Clone, Copy)]
+struct Look {
+    zoom: i32,
+    plain: Font,
+    bold: Font,
+    margin: i32,
+    bar_width: i32,
+    bar_end: i32,
+}
+
+impl Look {
+    fn new([height, width]: [u32; 2]) -> Self {
+        let zoom = if height.max(width) >= LARGE { 2 } else { 1 };
+        Self {
+            zoom,
+            plain: Font { face: &FONT_9X15, zoom },
+            bold: Font { face: &FONT_9X18_BOLD, zoom },
+            margin: 20 * zoom,
+            bar_width: 22 * zoom,
+            bar_end: 12 * zoom,
+        }
+    }
+}
 
 /// The map that a picture shows.
 pub(super) struct Shown<'a> {
@@ -107,20 +132,22 @@ fn resample(values: &[f32], shape: [usize; 2], drawn: [u32; 2]) -> Vec<f32> {
 pub(super) fn draw_map(info: &MapInfo, shown: &Shown<'_>) -> Canvas {
     let drawn = drawn_size(info.shape, info.spacing.y.as_ref(), info.spacing.x.as_ref());
     let [height, width] = drawn;
+    let look = Look::new(drawn);
+    let Look { zoom, plain, bold, .. } = look;
     let colors = Colors::new(info, shown.values);
     let ticks = colors.as_ref().map(|c| c.range.ticks(6)).unwrap_or_default();
-    let labels = ticks.iter().map(|t| width_of(&t.1, &FONT_9X15)).max().unwrap_or(0);
+    let labels = ticks.iter().map(|t| plain.width(&t.1)).max().unwrap_or(0);
 
     let title = title(&info.name, &info.quantity, info.unit.as_deref());
     let subtitle = subtitle(info, shown);
-    let texts = width_of(&title, &FONT_9X18_BOLD).max(width_of(&subtitle, &FONT_9X15)).min(560);
-    let right = 18 + BAR_WIDTH as i32 + 8 + labels;
+    let texts = bold.width(&title).max(plain.width(&subtitle)).min(560 * zoom);
+    let right = 18 * zoom + look.bar_width + 8 * zoom + labels;
     let inner = (width as i32 + right).max(texts);
-    let body = (height as i32).max(180);
-    let (left, top) = (MARGIN, MARGIN + 50);
-    let mut canvas = Canvas::new((inner + 2 * MARGIN) as u32, (top + body + 56) as u32);
-    canvas.text(&fitting(&title, inner, &FONT_9X18_BOLD), (left, MARGIN + 8), Alignment::Left, &FONT_9X18_BOLD, INK);
-    canvas.text(&fitting(&subtitle, inner, &FONT_9X15), (left, MARGIN + 30), Alignment::Left, &FONT_9X15, FAINT);
+    let body = (height as i32).max(180 * zoom);
+    let (left, top) = (look.margin, look.margin + 50 * zoom);
+    let mut canvas = Canvas::new((inner + 2 * look.margin) as u32, (top + body + 56 * zoom) as u32);
+    canvas.text(&bold.fitting(&title, inner), (left, look.margin + 8 * zoom), Alignment::Left, bold, INK);
+    canvas.text(&plain.fitting(&subtitle, inner), (left, look.margin + 30 * zoom), Alignment::Left, plain, FAINT);
 
     let small = resample(shown.values, info.shape, drawn);
     for (y, row) in (top..).zip(small.chunks_exact(width as usize)) {
@@ -130,16 +157,17 @@ pub(super) fn draw_map(info: &MapInfo, shown: &Shown<'_>) -> Canvas {
     }
     canvas.frame(left - 1, top - 1, width + 2, height + 2, INK);
     if let Some(colors) = &colors {
-        color_bar(&mut canvas, colors, &ticks, left + width as i32 + 18, top, body);
+        color_bar(&mut canvas, look, colors, &ticks, (left + width as i32 + 18 * zoom, top), body);
     }
-    let below = top + height as i32 + 14;
-    let used = scale_bar(&mut canvas, info, width, left, below);
+    let below = top + height as i32 + 14 * zoom;
+    let used = scale_bar(&mut canvas, look, info, width, (left, below));
     if shown.values.iter().any(|v| !v.is_finite()) {
         let text = "no value";
-        let from = (left + width as i32 - width_of(text, &FONT_9X15)).max(left + used + 44);
-        canvas.fill(from - 20, below + 2, 14, 14, MISSING);
-        canvas.frame(from - 20, below + 2, 14, 14, FAINT);
-        canvas.text(text, (from, below + 9), Alignment::Left, &FONT_9X15, FAINT);
+        let from = (left + width as i32 - plain.width(text)).max(left + used + 44 * zoom);
+        let (x, y, side) = (from - 20 * zoom, below + 2 * zoom, 14 * zoom as u32);
+        canvas.fill(x, y, side, side, MISSING);
+        canvas.frame(x, y, side, side, FAINT);
+        canvas.text(text, (from, below + 9 * zoom), Alignment::Left, plain, FAINT);
     }
     canvas
 }
@@ -162,15 +190,22 @@ fn subtitle(info: &MapInfo, shown: &Shown<'_>) -> String {
 }
 
 /// The bar takes the body's height; triangles at its ends say that there are values beyond.
-fn color_bar(canvas: &mut Canvas, colors: &Colors, ticks: &[(f64, String)], x: i32, top: i32, body: i32) {
-    let from = top + if colors.range.above { BAR_END } else { 0 };
-    let to = top + body - if colors.range.below { BAR_END } else { 0 };
+fn color_bar(
+    canvas: &mut Canvas,
+    look: Look,
+    colors: &Colors,
+    ticks: &[(f64, String)],
+    (x, top): (i32, i32),
+    body: i32,
+) {
+    let Look { zoom, plain, bar_width: wide, bar_end, .. } = look;
+    let from = top + if colors.range.above { bar_end } else { 0 };
+    let to = top + body - if colors.range.below { bar_end } else { 0 };
     let span = f64::from(to - from - 1);
-    let wide = BAR_WIDTH as i32;
     for y in from..to {
-        canvas.fill(x, y, BAR_WIDTH, 1, colors.at(f64::from(to - 1 - y) / span));
+        canvas.fill(x, y, wide as u32, 1, colors.at(f64::from(to - 1 - y) / span));
     }
-    canvas.frame(x - 1, from - 1, BAR_WIDTH + 2, (to - from + 2) as u32, INK);
+    canvas.frame(x - 1, from - 1, wide as u32 + 2, (to - from + 2) as u32, INK);
     if colors.range.above {
         canvas.triangle([(x, from - 2), (x + wide - 1, from - 2), (x + wide / 2, top)], colors.at(1.0));
         canvas.line((x - 1, from - 2), (x + wide / 2, top - 1), INK, 1);
@@ -186,17 +221,18 @@ fn color_bar(canvas: &mut Canvas, colors: &Colors, ticks: &[(f64, String)], x: i
     for (value, text) in ticks {
         let y = to - 1 - (colors.range.position(*value) * span).round() as i32;
         // Ticks of a logarithmic bar may come close to each other.
-        if last.saturating_sub(y) < 15 {
+        if last.saturating_sub(y) < 15 * zoom {
             continue;
         }
         last = y;
-        canvas.line((x + wide, y), (x + wide + 4, y), INK, 1);
-        canvas.text(text, (x + wide + 8, y), Alignment::Left, &FONT_9X15, INK);
+        canvas.fill(x + wide, y, 5 * zoom as u32, zoom as u32, INK);
+        canvas.text(text, (x + wide + 8 * zoom, y), Alignment::Left, plain, INK);
     }
 }
 
 /// A bar of round length below the map; gives the width that it takes.
-fn scale_bar(canvas: &mut Canvas, info: &MapInfo, width: u32, left: i32, y: i32) -> i32 {
+fn scale_bar(canvas: &mut Canvas, look: Look, info: &MapInfo, width: u32, (left, y): (i32, i32)) -> i32 {
+    let Look { zoom, plain, .. } = look;
     let (pixel, unit) = match &info.spacing.x {
         Some(Step { value, unit: Some(unit) }) => {
             let (factor, unit) = readable(0.3 * value * info.shape[1] as f64, unit);
@@ -211,9 +247,10 @@ fn scale_bar(canvas: &mut Canvas, info: &MapInfo, width: u32, left: i32, y: i32)
     }
     let drawn = (length / whole * f64::from(width)).round().max(1.0) as u32;
     let text = format!("{} {unit}", number(length, length));
-    canvas.fill(left, y + 6, drawn, 5, INK);
-    canvas.text(&text, (left + drawn as i32 + 10, y + 9), Alignment::Left, &FONT_9X15, INK);
-    drawn as i32 + 10 + width_of(&text, &FONT_9X15)
+    canvas.fill(left, y + 6 * zoom, drawn, 5 * zoom as u32, INK);
+    let gap = drawn as i32 + 10 * zoom;
+    canvas.text(&text, (left + gap, y + 9 * zoom), Alignment::Left, plain, INK);
+    gap + plain.width(&text)
 }
 
 #[cfg(test)]

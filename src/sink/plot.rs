@@ -5,7 +5,7 @@ use embedded_graphics::pixelcolor::Rgb888;
 use embedded_graphics::text::Alignment;
 
 use super::SeriesInfo;
-use super::canvas::{Canvas, FAINT, GRID, INK, fitting, width_of};
+use super::canvas::{Canvas, FAINT, Font, GRID, INK};
 use super::picture::title;
 use super::scale::{Range, readable};
 use crate::units::pretty_unit;
@@ -15,6 +15,8 @@ const SPANS: usize = 4096;
 /// Channels that are drawn.
 const MOST_PANELS: usize = 8;
 const PLOT_WIDTH: i32 = 960;
+const PLAIN: Font = Font { face: &FONT_9X15, zoom: 1 };
+const BOLD: Font = Font { face: &FONT_9X18_BOLD, zoom: 1 };
 const LINE: Rgb888 = Rgb888::new(0x1f, 0x5f, 0xa8);
 
 /// Least and greatest value of consecutive spans of samples: a series of any length in constant memory.
@@ -64,14 +66,14 @@ pub(super) fn draw_series(info: &SeriesInfo, channels: &[Envelope]) -> Canvas {
     let panel = if shown.len() == 1 { 320 } else { 170 };
     let ranges: Vec<Option<Range>> = shown.iter().map(|c| value_range(info, c)).collect();
     let ticks = |range: &Option<Range>| range.map(|r| r.ticks(panel as usize / 55)).unwrap_or_default();
-    let labels = ranges.iter().flat_map(ticks).map(|t| width_of(&t.1, &FONT_9X15)).max().unwrap_or(0);
+    let labels = ranges.iter().flat_map(ticks).map(|t| PLAIN.width(&t.1)).max().unwrap_or(0);
     let (gap, top) = if channels.len() > 1 { (26, 84) } else { (0, 62) };
     let left = 24 + labels + 10;
     let height = shown.len() as i32 * (panel + gap) - gap;
     let mut canvas = Canvas::new((left + PLOT_WIDTH + 28) as u32, (top + height + 62) as u32);
 
-    let heading = fitting(&title(&info.name, &info.quantity, info.unit.as_deref()), PLOT_WIDTH, &FONT_9X18_BOLD);
-    canvas.text(&heading, (left, 24), Alignment::Left, &FONT_9X18_BOLD, INK);
+    let heading = BOLD.fitting(&title(&info.name, &info.quantity, info.unit.as_deref()), PLOT_WIDTH);
+    canvas.text(&heading, (left, 24), Alignment::Left, BOLD, INK);
     let samples = channels.iter().map(Envelope::samples).max().unwrap_or(0);
     let mut note = format!("{samples} samples");
     if channels.len() > 1 {
@@ -83,7 +85,7 @@ pub(super) fn draw_series(info: &SeriesInfo, channels: &[Envelope]) -> Canvas {
     if ranges.iter().flatten().any(|r| r.below || r.above) {
         note += ", extremes beyond the axis cut off";
     }
-    canvas.text(&note, (left, 46), Alignment::Left, &FONT_9X15, FAINT);
+    canvas.text(&note, (left, 46), Alignment::Left, PLAIN, FAINT);
 
     let (step, unit) = info.step.as_ref().map_or((1.0, None), |s| (s.value, s.unit.as_deref()));
     let end = samples.saturating_sub(1).max(1) as f64 * step;
@@ -100,7 +102,7 @@ pub(super) fn draw_series(info: &SeriesInfo, channels: &[Envelope]) -> Canvas {
             canvas.line((x, y), (x, y + panel - 1), GRID, 1);
             if i + 1 == shown.len() {
                 canvas.line((x, y + panel), (x, y + panel + 4), INK, 1);
-                canvas.text(&text, (x, y + panel + 15), Alignment::Center, &FONT_9X15, INK);
+                canvas.text(&text, (x, y + panel + 15), Alignment::Center, PLAIN, INK);
             }
         }
         for (value, text) in ticks(range) {
@@ -108,19 +110,19 @@ pub(super) fn draw_series(info: &SeriesInfo, channels: &[Envelope]) -> Canvas {
             let at = y + panel - 1 - (v * f64::from(panel - 1)).round() as i32;
             canvas.line((left, at), (left + PLOT_WIDTH - 1, at), GRID, 1);
             canvas.line((left - 5, at), (left - 1, at), INK, 1);
-            canvas.text(&text, (left - 9, at), Alignment::Right, &FONT_9X15, INK);
+            canvas.text(&text, (left - 9, at), Alignment::Right, PLAIN, INK);
         }
         match range {
             Some(range) => curve(&mut canvas, channel, range, samples, (left, y), panel),
             None => {
                 let middle = (left + PLOT_WIDTH / 2, y + panel / 2);
-                canvas.text("no values", middle, Alignment::Center, &FONT_9X15, FAINT);
+                canvas.text("no values", middle, Alignment::Center, PLAIN, FAINT);
             }
         }
         canvas.frame(left - 1, y - 1, PLOT_WIDTH as u32 + 2, panel as u32 + 2, INK);
         if channels.len() > 1 {
             let text = format!("channel {i}");
-            canvas.text(&text, (left, y - 11), Alignment::Left, &FONT_9X15, INK);
+            canvas.text(&text, (left, y - 11), Alignment::Left, PLAIN, INK);
         }
     }
     let axis = match unit {
@@ -128,7 +130,7 @@ pub(super) fn draw_series(info: &SeriesInfo, channels: &[Envelope]) -> Canvas {
         None if info.step.is_some() => "time".to_owned(),
         None => "sample".to_owned(),
     };
-    canvas.text(&axis, (left + PLOT_WIDTH / 2, top + height + 38), Alignment::Center, &FONT_9X15, INK);
+    canvas.text(&axis, (left + PLOT_WIDTH / 2, top + height + 38), Alignment::Center, PLAIN, INK);
     canvas
 }
 

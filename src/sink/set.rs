@@ -55,8 +55,15 @@ impl OutputSet {
     /// Start the files of a model for images, in a folder that is made if it is not there.
     ///
     /// # Errors
-    /// A folder that cannot be written or that another run writes into, an output name that is no file name.
+    /// A folder that cannot be written or that another run writes into, an output name that is no file name, a
+    /// map without pixels. Nothing is left in the folder then.
     pub fn create(dir: &Path, outputs: &[MapInfo], formats: &[Format]) -> Result<Self, SinkError> {
+        for info in outputs {
+            if info.shape.contains(&0) {
+                let [rows, columns] = info.shape;
+                return Err(mismatch(&info.name, format!("maps of {rows} x {columns}"), "at least one pixel".into()));
+            }
+        }
         let names = outputs.iter().map(|o| o.name.as_str());
         Self::start(dir, Kind::Maps, names, formats, |i, format| {
             let info = &outputs[i];
@@ -75,6 +82,9 @@ impl OutputSet {
     /// # Errors
     /// As [`create`](Self::create); also TIFF, which holds maps only.
     pub fn create_series(dir: &Path, outputs: &[SeriesInfo], formats: &[Format]) -> Result<Self, SinkError> {
+        if let (Some(info), true) = (outputs.first(), formats.contains(&Format::Tiff)) {
+            return Err(tiff_of_series(&info.name));
+        }
         let names = outputs.iter().map(|o| o.name.as_str());
         Self::start(dir, Kind::Series, names, formats, |i, format| {
             let info = &outputs[i];
@@ -82,9 +92,7 @@ impl OutputSet {
                 Format::Npy => Box::new(NpyWriter::series(dir, info)?),
                 Format::Csv => Box::new(CsvWriter::series(dir, info)?),
                 Format::Png => Box::new(PlotWriter::series(dir, info)?),
-                Format::Tiff => {
-                    return Err(unsupported(&info.name, format, "a series", "npy, csv or png"));
-                }
+                Format::Tiff => return Err(tiff_of_series(&info.name)),
             })
         })
         .map(|set| set.expecting(outputs.iter().map(|o| o.channels)))
@@ -112,12 +120,44 @@ impl OutputSet {
         }
         let journal = Journal::create(dir, kind.nouns())?;
         let mut set = Self { dir: dir.to_owned(), journal, outputs: Vec::new(), kind, complete: 0, failed: false };
-        for (i, name) in names.iter().enumerate() {
-            let writers = once.iter().map(|f| open(i, *f)).collect::<Result<_, _>>()?;
-            set.outputs.push(Output { name: (*name).to_owned(), values: 0, writers });
+        let mut parts = Vec::new();
+        match set.open(&names, &once, open, &mut parts) {
+            Ok(()) => Ok(set),
+            Err(error) => {
+                set.abandon(&parts);
+                Err(error)
+            }
         }
-        set.note(None)?;
-        Ok(set)
+    }
+
+    /// Start the writers and note them in the journal; `parts` gets every file that may have been made.
+    fn open(
+        &mut self,
+        names: &[&str],
+        formats: &[Format],
+        open: impl Fn(usize, Format) -> Result<Box<dyn Writer>, SinkError>,
+        parts: &mut Vec<PathBuf>,
+    ) -> Result<(), SinkError> {
+        for (i, name) in names.iter().enumerate() {
+            let mut writers = Vec::new();
+            for format in formats {
+                parts.push(part_of(&self.dir.join(format!("{name}.{}", format.extension()))));
+                writers.push(open(i, *format)?);
+            }
+            self.outputs.push(Output { name: (*name).to_owned(), values: 0, writers });
+        }
+        self.note(None)
+    }
+
+    /// Remove what a start that failed has made: it holds nothing, and no journal tells the next run of it.
+    fn abandon(self, parts: &[PathBuf]) {
+        let Self { outputs, journal, .. } = self;
+        // Closed before they are removed: some systems do not remove an open file.
+        drop(outputs);
+        for part in parts {
+            fs::remove_file(part).ok();
+        }
+        journal.remove().ok();
     }
 
     fn expecting(mut self, values: impl Iterator<Item = usize>) -> Self {
@@ -267,7 +307,8 @@ fn mismatch(what: &str, got: String, expected: String) -> SinkError {
     SinkError::Mismatch { what: what.to_owned(), got, expected }
 }
 
-fn unsupported(name: &str, format: Format, kind: &'static str, expected: &'static str) -> SinkError {
+fn tiff_of_series(name: &str) -> SinkError {
+    let (format, kind, expected) = (Format::Tiff, "a series", "npy, csv or png");
     SinkError::Unsupported { name: name.to_owned(), format, kind, expected }
 }
 
