@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from mollifier_train.command import find
 from numpy.typing import NDArray
 from PIL import Image
+from mollifier_train.command import find
 
 ROOT = Path(__file__).resolve().parents[2]
 MODEL = ROOT / "models" / "heat-transient-closed-form.onnx"
