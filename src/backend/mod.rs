@@ -47,7 +47,7 @@ pub trait Plan: Send {
 #[derive(Debug, thiserror::Error)]
 pub enum BackendError {
     /// The tile is smaller than the smallest kernel.
-    #[error("{what}: got {got:?} pixels, expected at least {expected:?}")]
+    #[error("{what}: got an input of {got:?} samples, expected at least {expected:?} for its smallest kernel")]
     TooSmall {
         /// The model.
         what: String,

@@ -237,7 +237,8 @@ fn images(
     }
     let [rows, columns] = info.shape;
     let plural = if report.computed == 1 { "" } else { "s" };
-    let what = format!("{} map{plural} of {rows} x {columns} pixels from {} frames", report.computed, report.read);
+    let frames = if report.read == 1 { "frame" } else { "frames" };
+    let what = format!("{} map{plural} of {rows} x {columns} pixels from {} {frames}", report.computed, report.read);
     set.finish(sink.outputs, &sink.summary, &report, &sink.maps, &what, start.elapsed().as_secs_f64())
 }
 
