@@ -15,6 +15,14 @@ const LISTED: u64 = 10_000;
 pub(crate) struct MapEntry {
     pub(crate) frame: u64,
     pub(crate) time: f64,
+    /// Subtracted from the recording.
+    pub(crate) offset: f64,
+    /// As estimated from the window.
+    pub(crate) noise: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) phi_low: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) phi_high: Option<f64>,
 }
 
 /// What `run.json` is made of.

@@ -314,7 +314,15 @@ impl MapSink for Writer {
         if let Some(outputs) = &mut self.outputs {
             outputs.map(map)?;
         }
-        self.maps.push(MapEntry { frame: map.frame, time: map.time });
+        let told = map.statistics;
+        self.maps.push(MapEntry {
+            frame: map.frame,
+            time: map.time,
+            offset: told.offset,
+            noise: told.noise,
+            phi_low: told.levels.map(|l| l.0),
+            phi_high: told.levels.map(|l| l.1),
+        });
         self.look_at(map.outputs);
         self.line.show(&map.progress);
         Ok(())

@@ -70,8 +70,21 @@ pub struct Map<'a> {
     pub time: f64,
     /// One map for each of the contract's outputs, axes (y, x), the recording's size.
     pub outputs: &'a [Array2<f32>],
+    /// What the window's frames said of themselves as a whole.
+    pub statistics: WindowStatistics,
     /// Where the stream stands.
     pub progress: Progress,
+}
+
+/// Statistics of a window as the model was told them, unless the user gave the number.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct WindowStatistics {
+    /// What was subtracted from the recording, in its values.
+    pub offset: f64,
+    /// Standard deviation of the white noise as estimated, in the recording's values.
+    pub noise: f64,
+    /// The values of the phases -1 and +1 as estimated, for models that take them.
+    pub levels: Option<(f64, f64)>,
 }
 
 /// Where maps go.
@@ -235,10 +248,11 @@ impl<'a> Pipeline<'a> {
             |t, lane| tensors.fill(feeds, &grid.tiles[t], grid.tile, lane),
             |t, lane| stitch(&grid.tiles[t], grid.tile, lane, maps),
         )?;
+        let statistics = tensors.statistics;
         let compute = start.elapsed();
         report.compute.add(compute);
         report.computed += 1;
-        report.noise_sum += tensors.noise;
+        report.noise_sum += tensors.statistics.noise;
         let progress = Progress {
             read: frames.read(),
             computed: report.computed,
@@ -247,7 +261,7 @@ impl<'a> Pipeline<'a> {
             latency_ms: 1e3 * arrived.elapsed().as_secs_f64(),
             compute_ms: 1e3 * compute.as_secs_f64(),
         };
-        sink.map(&Map { frame, time, outputs: maps, progress }).map_err(StreamError::Sink)?;
+        sink.map(&Map { frame, time, outputs: maps, statistics, progress }).map_err(StreamError::Sink)?;
         report.latency.add(arrived.elapsed());
         Ok(())
     }
@@ -269,11 +283,7 @@ fn check(contract: &Contract) -> Result<(), StreamError> {
 struct Tensors<'a> {
     window: &'a Window,
     times: &'a [f64],
-    /// Subtracted from the recording before it is rounded to f32.
-    offset: f64,
-    noise: f64,
-    low: f64,
-    high: f64,
+    statistics: WindowStatistics,
 }
 
 impl<'a> Tensors<'a> {
@@ -283,20 +293,10 @@ impl<'a> Tensors<'a> {
         let offset = given.unwrap_or(reference.statistics.offset);
         let (sum, count) = window.frames().fold((0.0, 0.0), |(s, n), p| (s + p.statistics.noise, n + 1.0));
         let wanted = feeds.iter().any(|f| matches!(f, Feed::PhiLow | Feed::PhiHigh));
-        let (low, high) = if wanted {
-            phase_levels(&reference.frame, &reference.invalid, &mut Vec::new())
-        } else {
-            Default::default()
-        };
-        Self {
-            window,
-            times,
-            // Rounded first, so that what is subtracted here is exactly what the graph is told.
-            offset: f64::from(offset as f32),
-            noise: sum / count,
-            low,
-            high,
-        }
+        let levels = wanted.then(|| phase_levels(&reference.frame, &reference.invalid, &mut Vec::new()));
+        // The offset is rounded first, so that what is subtracted here is exactly what the graph is told.
+        let statistics = WindowStatistics { offset: f64::from(offset as f32), noise: sum / count, levels };
+        Self { window, times, statistics }
     }
 
     fn fill(&self, feeds: &[Feed], tile: &Tile, shape: [usize; 2], lane: &mut Lane) {
@@ -306,7 +306,7 @@ impl<'a> Tensors<'a> {
             match feed {
                 Feed::Recording => {
                     for (p, out) in self.window.frames().zip(out.chunks_exact_mut(pixels)) {
-                        p.copy_tile(tile.origin, shape, self.offset, out);
+                        p.copy_tile(tile.origin, shape, self.statistics.offset, out);
                     }
                 }
                 Feed::Valid => {
@@ -322,10 +322,10 @@ impl<'a> Tensors<'a> {
                     }
                 }
                 Feed::Time => copy_f32(self.times, out),
-                Feed::Noise => out.fill(self.noise as f32),
-                Feed::Offset(_) => out.fill(self.offset as f32),
-                Feed::PhiLow => out.fill(self.low as f32),
-                Feed::PhiHigh => out.fill(self.high as f32),
+                Feed::Noise => out.fill(self.statistics.noise as f32),
+                Feed::Offset(_) => out.fill(self.statistics.offset as f32),
+                Feed::PhiLow => out.fill(self.statistics.levels.unwrap_or_default().0 as f32),
+                Feed::PhiHigh => out.fill(self.statistics.levels.unwrap_or_default().1 as f32),
                 // Written once, when the lane was made.
                 Feed::Number(_) | Feed::Spacing => {}
             }

@@ -29,7 +29,7 @@ mod window;
 pub use bind::{BindError, Givens};
 pub use engine::{Engine, Planner};
 pub use error::{BoxError, StreamError};
-pub use fields::{FieldOptions, Map, MapSink, run_fields};
+pub use fields::{FieldOptions, Map, MapSink, WindowStatistics, run_fields};
 pub use metrics::{Lost, Percentiles, Progress, Report};
 pub use noise::{image_noise, series_noise};
 pub use os::{gpu, machine, peak_memory_bytes, simd};
