@@ -12,7 +12,9 @@ const ROOM: u64 = 2 << 20;
 
 fn assert_flat(before: Option<u64>, what: &str) {
     if let (Some(before), Some(after)) = (before, peak_memory_bytes()) {
-        assert!(after - before < ROOM, "{what} grew by {} bytes", after - before);
+        // The system counts in batches a thread: a later reading can be some pages lower.
+        let growth = after.saturating_sub(before);
+        assert!(growth < ROOM, "{what} grew by {} bytes", growth);
     }
 }
 

@@ -36,7 +36,9 @@ fn memory_is_flat_over_two_thousand_frames() {
     .expect("the run succeeds");
     assert_eq!(maps, 1996);
     if let (Some(before), Some(after)) = (after_warm_up, peak_memory_bytes()) {
-        assert!(after - before < 8 << 20, "grew by {} bytes", after - before);
+        // The system counts in batches a thread: a later reading can be some pages lower.
+        let growth = after.saturating_sub(before);
+        assert!(growth < 8 << 20, "grew by {} bytes", growth);
     }
 }
 

@@ -8,7 +8,7 @@ use tract_onnx::pb;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_hir::internal::*;
 
-use crate::graph::{BankRecord, Edge, node, prune, supplant, text};
+use crate::graph::{BankRecord, Edge, merge_twins, node, prune, supplant, text};
 use crate::operator::{Border, BoundBank, Derivative};
 
 /// The operator's name in a graph that was prepared for tract; it never stands in a file.
@@ -31,6 +31,7 @@ pub(super) fn nativize(proto: &mut pb::ModelProto, banks: &[BankRecord], dropped
         }
     }
     prune(graph);
+    merge_twins(graph);
 }
 
 /// tract's ONNX reader with our operator in its register.

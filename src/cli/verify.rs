@@ -10,7 +10,6 @@ use super::say;
 
 pub(crate) fn verify(args: &VerifyArgs) -> Result<()> {
     let model = Model::load(&args.model)?;
-    let names: Vec<String> = model.contract.outputs.iter().map(|o| o.name.clone()).collect();
     let mut failed = 0;
     for backend in backends(&args.backend)? {
         for case in model.cases()? {
@@ -19,7 +18,7 @@ pub(crate) fn verify(args: &VerifyArgs) -> Result<()> {
             let inputs: Vec<_> = case.inputs.iter().map(|a| a.view()).collect();
             let mut outputs: Vec<_> = got.iter_mut().map(|a| a.view_mut()).collect();
             plan.run(&inputs, &mut outputs)?;
-            for agreement in agreement(&names, &got, &case.expected) {
+            for agreement in agreement(&model.contract.outputs, &got, &case.expected) {
                 let good = agreement.worst <= AGREEMENT_BOUND;
                 failed += usize::from(!good);
                 say(&format!(

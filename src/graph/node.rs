@@ -1,6 +1,6 @@
 //! The protobuf pieces of a graph.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use tract_onnx::pb;
 
@@ -130,6 +130,37 @@ pub(crate) fn supplant(graph: &mut pb::GraphProto, names: &[&str], by: Vec<pb::N
             }
         }
         nodes.push(node);
+    }
+    graph.node = nodes;
+}
+
+/// Let nodes that compute the same from the same stand once, and take out the nodes that only rename.
+///
+/// tract (0.23.9) merges such twins by itself, but loses both where they share two inputs in different order.
+pub(crate) fn merge_twins(graph: &mut pb::GraphProto) {
+    let outputs: HashSet<String> = graph.output.iter().map(|o| o.name.clone()).collect();
+    let mut names: HashMap<String, String> = HashMap::new();
+    let mut known: HashMap<String, Vec<String>> = HashMap::new();
+    let mut nodes = Vec::with_capacity(graph.node.len());
+    for mut node in graph.node.drain(..) {
+        for input in &mut node.input {
+            if let Some(name) = names.get(input) {
+                input.clone_from(name);
+            }
+        }
+        if node.output.iter().any(|o| outputs.contains(o)) {
+            nodes.push(node);
+        } else if node.op_type == "Identity" {
+            names.insert(node.output[0].clone(), node.input[0].clone());
+        } else {
+            let key = format!("{} {:?} {:?} {}", node.op_type, node.input, node.attribute, node.output.len());
+            if let Some(twin) = known.get(&key) {
+                names.extend(node.output.iter().cloned().zip(twin.iter().cloned()));
+            } else {
+                known.insert(key, node.output.clone());
+                nodes.push(node);
+            }
+        }
     }
     graph.node = nodes;
 }

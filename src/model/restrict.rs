@@ -2,7 +2,7 @@
 
 use tract_onnx::pb;
 
-use super::Model;
+use super::{InputRole, Model};
 use crate::graph::{float_tensor, node, prune, supplant};
 
 impl Model {
@@ -23,6 +23,15 @@ impl Model {
         }
         let mut proto = self.proto.clone();
         let graph = proto.graph.as_mut()?;
+        // Zero and one as values that an engine cannot know beforehand, so that all that follows from them is not
+        // folded in ways that differ from engine to engine.
+        let mut front = vec![
+            node("Mul", &[self.finite_input(), self.finite_input()], &[SQUARE], Vec::new()),
+            node("Min", &[SQUARE, CONSTANT_ZERO], &[ZERO], Vec::new()),
+            node("Add", &[ZERO, CONSTANT_ONE], &[ONE], Vec::new()),
+        ];
+        graph.initializer.push(float_tensor(CONSTANT_ZERO, Vec::new(), &[0.0]));
+        graph.initializer.push(float_tensor(CONSTANT_ONE, Vec::new(), &[1.0]));
         for bank in &dropped {
             for output in &bank.outputs {
                 let zeros = node("Mul", &[&bank.inputs[output.input], ZERO], &[&output.name], Vec::new());
@@ -30,16 +39,21 @@ impl Model {
             }
             for gain in &bank.gains {
                 supplant(graph, &[gain], Vec::new());
-                graph.initializer.push(float_tensor(gain, Vec::new(), &[1.0]));
+                front.push(node("Identity", &[ONE], &[gain], Vec::new()));
             }
-            if let Some(switch) = graph.initializer.iter_mut().find(|t| t.name == bank.present) {
-                *switch = float_tensor(&bank.present, Vec::new(), &[0.0]);
-            }
+            graph.initializer.retain(|t| t.name != bank.present);
+            front.push(node("Identity", &[ZERO], &[&bank.present], Vec::new()));
         }
-        graph.initializer.push(float_tensor(ZERO, Vec::new(), &[0.0]));
+        graph.node.splice(0..0, front);
         prune(graph);
         let names = dropped.iter().map(|b| b.name.clone()).collect();
         Some((proto, names))
+    }
+
+    /// A graph input that is finite whatever the recording holds.
+    fn finite_input(&self) -> &str {
+        let inputs = &self.contract.inputs;
+        inputs.iter().find(|i| i.role == InputRole::Noise).or(inputs.first()).map_or("", |i| &i.name)
     }
 
     /// The smallest tensor that at least one bank of the model fits, along each tiled axis.
@@ -55,4 +69,8 @@ impl Model {
     }
 }
 
+const SQUARE: &str = "dropped.square";
 const ZERO: &str = "dropped.zero";
+const ONE: &str = "dropped.one";
+const CONSTANT_ZERO: &str = "dropped.0";
+const CONSTANT_ONE: &str = "dropped.1";

@@ -2,7 +2,7 @@
 
 use ndarray::{Array, ArrayD, Dimension, IxDyn};
 
-use super::{InputRole, Kind, Model, ModelError};
+use super::{InputRole, Kind, Model, ModelError, Output};
 
 /// A made-up but plausible set of inputs for a model, the same on every machine, and the reference outputs.
 #[derive(Clone, Debug)]
@@ -32,8 +32,8 @@ pub struct Agreement {
 pub const AGREEMENT_BOUND: f64 = 1e-4;
 
 impl Model {
-    /// The cases of `mollifier verify`: all radii in place, a hole of invalid values, and a frame too small for
-    /// the largest radius where the model has several.
+    /// The cases of `mollifier verify`: all radii in place, a hole of invalid values, and and every size at which
+    /// one more bank has to be left out, down to the smallest.
     ///
     /// # Errors
     /// A graph that the reference cannot compute.
@@ -41,10 +41,17 @@ impl Model {
         let full: Vec<usize> = self.contract.min_size.iter().map(|n| n + 7).map(|n| n.max(64)).collect();
         let mut cases =
             vec![self.case("every radius", &full, false)?, self.case("a hole of invalid values", &full, true)?];
-        let small: Vec<usize> = self.contract.min_size.iter().map(|n| n - 1).collect();
-        if self.restricted(&small).is_some_and(|(_, dropped)| !dropped.is_empty()) {
-            cases.push(self.case("too small for the largest radius", &small, false)?);
+        // One size below what each bank needs: from the largest kernels to the smallest that still fit something.
+        let mut needed: Vec<Vec<usize>> = self.contract.banks.iter().map(crate::graph::BankRecord::min_size).collect();
+        needed.sort();
+        needed.dedup();
+        for size in needed.iter().rev() {
+            let small: Vec<usize> = size.iter().map(|n| n.saturating_sub(1)).collect();
+            if self.restricted(&small).is_some_and(|(_, dropped)| !dropped.is_empty()) {
+                cases.push(self.case("too small for some radii", &small, false)?);
+            }
         }
+        cases.push(self.case("the smallest size", &self.smallest(), false)?);
         Ok(cases)
     }
 
@@ -119,15 +126,17 @@ fn scalar(value: f64) -> ArrayD<f32> {
 }
 
 /// Compare a backend's outputs with those of the reference.
+///
+/// A residual in the unit of lambda is a small difference of terms of lambda's size: it is held against that size.
 #[must_use]
-pub fn agreement(names: &[String], got: &[ArrayD<f32>], expected: &[ArrayD<f64>]) -> Vec<Agreement> {
-    names
+pub fn agreement(outputs: &[Output], got: &[ArrayD<f32>], expected: &[ArrayD<f64>]) -> Vec<Agreement> {
+    let lambda = outputs.iter().zip(expected).find(|(o, _)| o.name == "lambda");
+    outputs
         .iter()
         .zip(got.iter().zip(expected))
-        .map(|(name, (got, expected))| {
-            let mut sizes: Vec<f64> = expected.iter().map(|v| v.abs()).filter(|v| v.is_finite()).collect();
-            sizes.sort_by(f64::total_cmp);
-            let median = sizes.get(sizes.len() / 2).copied().unwrap_or(0.0);
+        .map(|(output, (got, expected))| {
+            let terms = lambda.filter(|(l, _)| !l.unit.is_empty() && l.unit == output.unit);
+            let size = median(expected).max(terms.map_or(0.0, |(_, values)| median(values)));
             let worst = got
                 .iter()
                 .zip(expected)
@@ -135,10 +144,16 @@ pub fn agreement(names: &[String], got: &[ArrayD<f32>], expected: &[ArrayD<f64>]
                     (a, b) if a.is_nan() && b.is_nan() => 0.0,
                     (a, b) if a.is_nan() || b.is_nan() => f64::INFINITY,
                     (a, b) if a == b => 0.0,
-                    (a, b) => (a - b).abs() / b.abs().max(median),
+                    (a, b) => (a - b).abs() / b.abs().max(size),
                 })
                 .fold(0.0, f64::max);
-            Agreement { output: name.clone(), worst, values: got.len() }
+            Agreement { output: output.name.clone(), worst, values: got.len() }
         })
         .collect()
+}
+
+fn median(values: &ArrayD<f64>) -> f64 {
+    let mut sizes: Vec<f64> = values.iter().map(|v| v.abs()).filter(|v| v.is_finite()).collect();
+    sizes.sort_by(f64::total_cmp);
+    sizes.get(sizes.len() / 2).copied().unwrap_or(0.0)
 }
