@@ -745,6 +745,44 @@ fn csv_finds_its_column() -> Result<(), SourceError> {
 }
 
 #[test]
+fn csv_keeps_the_place_of_missing_samples() -> Result<(), SourceError> {
+    let text = |values: Vec<f64>| values.iter().map(f64::to_string).collect::<Vec<_>>().join(" ");
+    for (table, expected) in [
+        ("\nv\n\n1\n\n\n# note\n2\n3\n\n\n", "1 NaN NaN 2 3"),
+        ("1\n\n2", "1 NaN 2"),
+        ("a,b\nx,1\n\nx,2\n", "1 2"),
+        ("time [s],u\n0.1,1\n0.2,2\n0.5,3\n,4\n0.7,5\n", "1 2 NaN NaN 3 4 5"),
+        ("t,u\n5,1\n\n6,2\n", "1 2"),
+        ("time,u\n12:00,1\n12:01,2\n12:07,3\n", "1 2 3"),
+        ("t,u\n3,1\n3,2\n3,3\n", "1 2 3"),
+    ] {
+        assert_eq!(text(csv(table, None)?.1), expected, "{table}");
+    }
+    // A long table, most of which is behind the rows that were looked at.
+    let table: String = (0..5000).filter(|i| i % 1000 != 999).map(|i| format!("{i};{i}\n")).collect();
+    let values = csv(&format!("t;u\n{table}"), None)?.1;
+    assert!(values.len() == 4999 && values.iter().enumerate().all(|(i, v)| (i % 1000 == 999) == v.is_nan()));
+    assert!(values.iter().enumerate().all(|(i, v)| v.is_nan() || *v == i as f64));
+    Ok(())
+}
+
+#[test]
+fn csv_says_its_step() -> Result<(), SourceError> {
+    let step = |table: &str| csv(table, None).map(|(info, _)| info.spacing.t.map(|t| t.to_string()));
+    assert_eq!(step("time [ms],u\n0.1,1\n0.2,2\n0.3,3\n")?.as_deref(), Some("0.1ms"));
+    assert_eq!(step("t,u\n0,1\n2,2\n")?.as_deref(), Some("2"));
+    assert_eq!(step("u\n0\n2\n")?, None);
+    assert_eq!(step("t,u\n0,1\n")?, None);
+    // The user's own step: rows are even, whatever their times say; what they say can still be held against it.
+    let mut options = series();
+    options.timed = false;
+    let table = "t,u\n0,1\n1,2\n7.5,3\n";
+    let (info, values, error) = drain_series(from_reader(Box::new(Cursor::new(table)), "t.csv", &options)?);
+    assert_eq!((info.spacing.t.map(|t| t.value), values, error.is_none()), (Some(1.0), vec![1.0, 2.0, 3.0], true));
+    Ok(())
+}
+
+#[test]
 fn a_wrong_csv_says_where() {
     for (table, column, expected) in [
         ("a,b,c\nx,1,2\n", None, ": got 2 columns of numbers (`b`, `c`), expected --column with one of them"),
@@ -754,6 +792,22 @@ fn a_wrong_csv_says_where() {
         ("1,2\n", Some("3"), ": got no column `3`, expected a number from 1 to 2: the table has no header"),
         ("v\n1\n\n2\nabc\n", None, ", line 5: got `abc`, expected a number"),
         ("a,b\n1,2\n3\n", Some("b"), ", line 3: got no column 2, expected as many columns as in the first row"),
+        (
+            "v\n1,5\n",
+            None,
+            ", line 2: got 2 fields, expected 1 as in the first row (where commas are decimal marks, `;` has to separate)",
+        ),
+        (
+            "1,2\n1,2,\n1,2,3\n",
+            Some("1"),
+            ", line 3: got 3 fields, expected 2 as in the first row (where commas are decimal marks, `;` has to separate)",
+        ),
+        (
+            "t,u\n0,1\n1,1\n2.5,1\n",
+            None,
+            ", line 4: got a time of 2.5 after 1, expected even steps of 1 (resample the series, or give --spacing t=STEP \
+             to take its rows as even)",
+        ),
         ("# only\n", None, ": got no rows, expected a table of samples"),
         ("", None, ": got nothing, expected a recording"),
     ] {

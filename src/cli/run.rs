@@ -51,6 +51,7 @@ fn open_options(args: &RunArgs, kind: Kind) -> OpenOptions {
     let mut options = OpenOptions::new(kind);
     options.column.clone_from(&args.column);
     options.raw.clone_from(&args.raw);
+    options.timed = args.spacing.as_ref().is_none_or(|s| s.t.is_none());
     if let Some(size) = &args.pixel_size {
         options.pixel_size = size.clone();
     }

@@ -38,6 +38,13 @@ impl RunSpacing {
         let axes: Vec<&str> = contract.grid.iter().map(|a| a.name.as_str()).collect();
         let user = user.cloned().unwrap_or_default();
         let merged = only(&user, &axes).or(&only(file, &axes))?;
+        for axis in &axes {
+            if let (Some(said), Some(written)) = (user.get(axis), file.get(axis))
+                && differ(said, written)
+            {
+                warnings.push(format!("{input} says {axis}={written}: computed with {axis}={said}, as --spacing says"));
+            }
+        }
         let missing: Vec<&str> = axes.iter().copied().filter(|a| merged.get(a).is_none()).collect();
         let example = |unit: bool| {
             let step = |a: &&str| match (unit, *a) {
@@ -150,6 +157,16 @@ impl RunSpacing {
     }
 }
 
+/// Whether two steps that can be compared are more than a hundredth apart.
+fn differ(a: &Step, b: &Step) -> bool {
+    let b = match (&a.unit, &b.unit) {
+        (Some(unit), Some(_)) => b.to(unit).ok(),
+        (None, None) => Some(b.clone()),
+        _ => None,
+    };
+    b.is_some_and(|b| (b.value / a.value - 1.0).abs() > 0.01)
+}
+
 fn rounded(value: f64) -> f64 {
     (value * 1e4).round() / 1e4
 }
@@ -214,6 +231,8 @@ mod tests {
     fn the_users_word_wins_over_the_files() {
         let (got, warnings) = decide("t=2min", "t=1s,y=50nm,x=50nm", MOVIE).expect("it is complete");
         assert_eq!((got.steps, got.time_step, got.unitless), (vec![50.0, 50.0], 2.0, false));
+        assert_eq!(warnings, ["u.tif says t=1s: computed with t=2min, as --spacing says"]);
+        let (_, warnings) = decide("t=1000ms", "t=1s,y=50nm,x=50nm", MOVIE).expect("it is complete");
         assert!(warnings.is_empty());
     }
 

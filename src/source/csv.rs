@@ -1,8 +1,10 @@
 //! Series from CSV tables: one value a line, from a file or as the lines arrive.
 
 use std::borrow::Cow;
+use std::collections::VecDeque;
 use std::io::Read;
 
+use super::clock::{Clock, time, time_column};
 use super::text::{Lines, Separator, is_date, is_missing};
 use super::{OpenOptions, Place, SampleSource, SeriesInfo, SourceError};
 use crate::source::Samples;
@@ -12,6 +14,8 @@ use crate::units::Spacing;
 const BLOCK: usize = 4096;
 /// Rows that are looked at to find the only column of numbers, where the first leave values out.
 const LOOK_AHEAD: usize = 1000;
+/// Rows whose times are looked at for their step, where so many have arrived.
+const TIMED: usize = 100;
 /// Names of columns that say when or which sample, not what was measured.
 const NOT_VALUES: [&str; 15] = [
     "time",
@@ -35,24 +39,52 @@ const NOT_VALUES: [&str; 15] = [
 ///
 /// The first row is a header where it has a name and no number. Fields are separated by tabs, semicolons, commas
 /// or, between bare numbers, spaces; a comma is a decimal mark where it does not separate. Empty fields and words
-/// such as `NA` are missing values (NaN), and so are infinities. Lines that are empty or start with `#` are left
-/// out. Every other row is one sample: times are not looked at.
+/// such as `NA` are missing values (NaN), and so are infinities; in a table of one column an empty line between rows
+/// is an empty field. Lines that start with `#`, and other empty ones, are left out.
+///
+/// A column of even times gives the step, and samples that it skips are missing values. Dates are not looked at.
 pub(super) struct CsvSource<R> {
     info: SeriesInfo,
     lines: Lines<R>,
-    separator: Separator,
-    column: usize,
-    /// Values read while the column was looked for.
-    ahead: std::vec::IntoIter<f64>,
+    layout: Layout,
+    /// Rows that were looked at before the layout was known.
+    ahead: VecDeque<Row>,
+    /// Whether a value has been read.
+    started: bool,
+    /// The column of times, where it decides where a sample belongs.
+    clock: Option<Clock>,
+    /// Missing samples that have not been given out yet, before `held`.
+    gap: u64,
+    /// The value behind the missing samples.
+    held: Option<f64>,
     next: u64,
     /// What was wrong with the row behind the samples that were given out last.
     failed: Option<SourceError>,
 }
 
-/// A row that was looked at before the column was known.
+/// Where in a row the values stand.
+#[derive(Clone, Copy)]
+struct Layout {
+    separator: Separator,
+    /// Fields of the first row.
+    width: usize,
+    column: usize,
+    /// The column of times.
+    time: Option<usize>,
+}
+
+/// What a row says.
+struct Sample {
+    value: f64,
+    time: Option<f64>,
+}
+
+/// A row that was looked at before the layout was known.
 struct Row {
     fields: Vec<String>,
     place: Place,
+    /// Empty lines before it.
+    blanks: u64,
 }
 
 impl<R: Read> CsvSource<R> {
@@ -85,37 +117,94 @@ impl<R: Read> CsvSource<R> {
             }
         }
         let column = column.unwrap_or(0);
+        let width = header.as_ref().or(rows.first().map(|r| &r.fields)).map_or(1, Vec::len);
         let channel = match &header {
             Some(header) => header[column].clone(),
             None => format!("column {}", column + 1),
         };
-        let ahead = rows
-            .iter()
-            .map(|row| value(row.fields.get(column).map(String::as_str), column, separator, || row.place.clone()))
-            .collect::<Result<Vec<_>, _>>()?;
-        let info = SeriesInfo {
-            name: name.to_owned(),
-            channels: vec![channel],
-            count: None,
-            spacing: Spacing::default(),
-            warnings: Vec::new(),
-        };
-        Ok(Self { info, lines, separator, column, ahead: ahead.into_iter(), next: 0, failed: None })
+        let timed = header.as_deref().and_then(|names| time_column(names, column));
+        if timed.is_some() {
+            // A step takes two rows; more are looked at where waiting for them is not needed.
+            while rows.len() < 2 || (rows.len() < TIMED && lines.is_ready()) {
+                match next_row(&mut lines, separator)? {
+                    Some(row) => rows.push(row),
+                    None => break,
+                }
+            }
+        }
+        let clock =
+            timed.and_then(|(c, unit)| Some((Clock::of(c, rows.iter().map(|r| time(&r.fields, c, separator)))?, unit)));
+        let spacing = Spacing { t: clock.as_ref().and_then(|(clock, unit)| clock.step(*unit)), ..Spacing::default() };
+        let info =
+            SeriesInfo { name: name.to_owned(), channels: vec![channel], count: None, spacing, warnings: Vec::new() };
+        let clock = clock.map(|(clock, _)| clock).filter(|_| options.timed);
+        let layout = Layout { separator, width, column, time: clock.as_ref().map(|c| c.column) };
+        // What is wrong with these rows is said before anything is written.
+        for row in &rows {
+            layout.read(&row.fields).map_err(wrong(|| row.place.clone()))?;
+        }
+        Ok(Self {
+            info,
+            lines,
+            layout,
+            ahead: rows.into(),
+            started: false,
+            clock,
+            gap: 0,
+            held: None,
+            next: 0,
+            failed: None,
+        })
     }
 
-    /// The next row's value; `None` at the end.
+    /// The next sample's value; `None` at the end.
+    ///
+    /// In a table of one column an empty line between rows is an empty field, a missing sample: what comes after
+    /// it keeps its place. Empty lines before the first row and after the last one mean nothing.
     fn next_value(&mut self) -> Result<Option<f64>, SourceError> {
+        if self.gap > 0 {
+            self.gap -= 1;
+            return Ok(Some(f64::NAN));
+        }
+        if let Some(value) = self.held.take() {
+            return Ok(Some(value));
+        }
+        let Some((Sample { value, time }, blanks, place)) = self.next_sample()? else { return Ok(None) };
+        let mut missing = if self.layout.width == 1 && self.started { blanks } else { 0 };
+        if let Some(clock) = &mut self.clock {
+            missing += clock.missing(time).map_err(wrong(|| place.unwrap_or_else(|| self.lines.place())))?;
+        }
+        self.started = true;
+        if missing == 0 {
+            return Ok(Some(value));
+        }
+        self.gap = missing - 1;
+        self.held = Some(value);
+        Ok(Some(f64::NAN))
+    }
+
+    /// Whether there is a value without waiting for a line.
+    fn is_ready(&self) -> bool {
+        self.gap > 0 || self.held.is_some() || !self.ahead.is_empty() || self.lines.is_ready()
+    }
+
+    /// The next row with the empty lines before it, and its place unless it is the last line read.
+    fn next_sample(&mut self) -> Result<Option<(Sample, u64, Option<Place>)>, SourceError> {
+        if let Some(row) = self.ahead.pop_front() {
+            let sample = self.layout.read(&row.fields).map_err(wrong(|| row.place.clone()))?;
+            return Ok(Some((sample, row.blanks, Some(row.place))));
+        }
+        let mut blanks = 0;
         loop {
-            let Some(line) = self.lines.next()? else {
-                return Ok(None);
-            };
+            let Some(line) = self.lines.next()? else { return Ok(None) };
             if is_skipped(line) {
+                blanks += u64::from(line.trim().is_empty());
                 continue;
             }
             let mut fields: Vec<Cow<'_, str>> = Vec::new();
-            self.separator.split(line, &mut fields);
-            let field = fields.into_iter().nth(self.column).map(Cow::into_owned);
-            return value(field.as_deref(), self.column, self.separator, || self.lines.place()).map(Some);
+            self.layout.separator.split(line, &mut fields);
+            let sample = self.layout.read(&fields);
+            return sample.map(|sample| Some((sample, blanks, None))).map_err(wrong(|| self.lines.place()));
         }
     }
 }
@@ -129,9 +218,8 @@ impl<R: Read + Send> SampleSource for CsvSource<R> {
         block.first = self.next;
         block.channels = 1;
         block.values.clear();
-        block.values.extend(self.ahead.by_ref().take(BLOCK));
         // What has arrived is given out at once: a live source must not wait for a block to fill.
-        while block.values.len() < BLOCK && (block.values.is_empty() || self.lines.is_ready()) {
+        while block.values.len() < BLOCK && (block.values.is_empty() || self.is_ready()) {
             match self.next_value() {
                 Ok(Some(value)) => block.values.push(value),
                 Ok(None) => break,
@@ -157,18 +245,50 @@ fn is_skipped(line: &str) -> bool {
     line.is_empty() || line.starts_with('#')
 }
 
+impl Layout {
+    /// Value and time of a row; what came and what should have, where it has none.
+    ///
+    /// A row with more fields than the first one is refused: its value would be a piece of one, as where a decimal
+    /// comma meets a separating one. One separator too many at the end is let pass.
+    fn read(self, fields: &[impl AsRef<str>]) -> Result<Sample, (String, String)> {
+        let (got, expected) = (fields.len(), self.width);
+        let trailing = got == expected + 1 && fields.last().is_some_and(|f| f.as_ref().is_empty());
+        if got > expected && !trailing {
+            let expected =
+                format!("{expected} as in the first row (where commas are decimal marks, `;` has to separate)");
+            return Err((format!("{got} fields"), expected));
+        }
+        let Some(field) = fields.get(self.column).map(AsRef::as_ref) else {
+            return Err((format!("no column {}", self.column + 1), "as many columns as in the first row".to_owned()));
+        };
+        let value = match self.separator.number(field) {
+            Some(value) => value,
+            None if is_missing(field) => f64::NAN,
+            None => return Err((format!("`{field}`"), "a number".to_owned())),
+        };
+        Ok(Sample { value, time: self.time.and_then(|column| time(fields, column, self.separator)) })
+    }
+}
+
+/// An error at this place, of what came and what should have.
+fn wrong(place: impl FnOnce() -> Place) -> impl FnOnce((String, String)) -> SourceError {
+    |(got, expected)| SourceError::malformed(place(), got, expected)
+}
+
 fn next_row<R: Read>(lines: &mut Lines<R>, separator: Separator) -> Result<Option<Row>, SourceError> {
+    let mut blanks = 0;
     loop {
         let Some(line) = lines.next()? else {
             return Ok(None);
         };
         if is_skipped(line) {
+            blanks += u64::from(line.trim().is_empty());
             continue;
         }
         let mut fields = Vec::new();
         separator.split(line, &mut fields);
         let fields = fields.into_iter().map(Cow::into_owned).collect();
-        return Ok(Some(Row { fields, place: lines.place() }));
+        return Ok(Some(Row { fields, place: lines.place(), blanks }));
     }
 }
 
@@ -184,7 +304,7 @@ fn first_row<R: Read>(lines: &mut Lines<R>) -> Result<Option<(Row, Separator)>, 
         let mut fields = Vec::new();
         separator.split(line, &mut fields);
         let fields = fields.into_iter().map(Cow::into_owned).collect();
-        return Ok(Some((Row { fields, place: lines.place() }, separator)));
+        return Ok(Some((Row { fields, place: lines.place(), blanks: 0 }, separator)));
     }
 }
 
@@ -192,24 +312,6 @@ fn first_row<R: Read>(lines: &mut Lines<R>) -> Result<Option<(Row, Separator)>, 
 fn is_header(fields: &[String], separator: Separator) -> bool {
     let number = fields.iter().any(|f| separator.number(f).is_some());
     !number && fields.iter().any(|f| !is_missing(f) && !is_date(f))
-}
-
-/// One field as a value; a missing one is NaN.
-fn value(
-    field: Option<&str>,
-    column: usize,
-    separator: Separator,
-    place: impl FnOnce() -> Place,
-) -> Result<f64, SourceError> {
-    let Some(field) = field else {
-        let got = format!("no column {}", column + 1);
-        return Err(SourceError::malformed(place(), got, "as many columns as in the first row"));
-    };
-    match separator.number(field) {
-        Some(value) => Ok(value),
-        None if is_missing(field) => Ok(f64::NAN),
-        None => Err(SourceError::malformed(place(), format!("`{field}`"), "a number")),
-    }
 }
 
 /// The column that `--column` means: a name of the header, else a number from 1.

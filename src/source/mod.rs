@@ -7,6 +7,7 @@
 //! To add a format: a file here with a type that is a [`FrameSource`] or a [`SampleSource`], its first bytes in
 //! [`open`], and its sound and damaged files in `tests/source_formats.rs`.
 
+mod clock;
 mod csv;
 mod element;
 mod error;
@@ -44,6 +45,9 @@ pub struct OpenOptions {
     /// Standard deviation of the Gaussian that the density map is blurred with, a length; 30 nm unless changed,
     /// which is of the order of a localisation's uncertainty. `None` does not blur.
     pub blur: Option<Step>,
+    /// Whether a table's column of times decides where its samples belong: they are to be even then, and what they
+    /// skip is missing. Otherwise every row is one sample.
+    pub timed: bool,
     /// Layout of raw frames on standard input, where it does not carry NPY.
     pub raw: Option<RawFormat>,
     /// Pixels that one frame may have, checked before memory is taken; 2^28 unless changed.
@@ -58,6 +62,7 @@ impl OpenOptions {
         Self {
             kind,
             column: None,
+            timed: true,
             pixel_size: nanometres(50.0),
             blur: Some(nanometres(30.0)),
             raw: None,
