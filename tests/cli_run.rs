@@ -200,7 +200,65 @@ fn what_is_missing_is_said_with_what_to_type() {
     }
     let tiny = bench.path("tiny.npy");
     write_npy(&tiny, &Array2::<f32>::zeros((4, 4))).expect("it is written");
-    assert!(fails(&["run", &heat, &tiny, "--with", "m=1"], 1).contains("at least"));
+    let out = bench.path("none");
+    let message = fails(&["run", &heat, &tiny, "--with", "m=1", "--out", &out], 2);
+    assert!(message.contains("tiny.npy: got 4 x 4 pixels, expected at least 13 x 13"), "{message}");
+    assert!(!Path::new(&out).exists());
+    let message = fails(&["run", &heat, &tiny, "--with", "m=missing.tif"], 1);
+    assert!(message.contains("--with m: missing.tif: "), "{message}");
+    for (option, word) in [
+        (["--with", "noise=-3"], "at least 0"),
+        (["--pixel-size", "50nm"], "no table of localisations"),
+        (["--blur", "50nm"], "no table of localisations"),
+    ] {
+        let message = fails(&["run", &heat, &tiny, "--with", "m=1", option[0], option[1]], 2);
+        assert!(message.contains(word), "{message}");
+    }
+}
+
+#[test]
+fn files_of_an_earlier_run_are_named() {
+    let bench = Bench::new();
+    let (heat, movie, out) = (bench.model("heat-closed-form"), bench.movie("u.npy", (1, 64, 64)), bench.path("out"));
+    let warned = |format: &str| {
+        let args = ["run", &heat, &movie, "--with", "m=1", "--spacing", "y=1,x=1", "--out", &out, "--format", format];
+        let output = run(&args);
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    assert_eq!(warned("npy"), "");
+    assert_eq!(warned("npy"), "");
+    for _ in 0..2 {
+        let text = warned("csv");
+        assert!(
+            text.ends_with("an earlier run that this one leaves: lambda.npy, residual.npy, support.npy\n"),
+            "{text}"
+        );
+    }
+    assert!(record(&out)["warnings"][0].as_str().is_some_and(|w| w.contains("lambda.npy")));
+}
+
+#[test]
+#[cfg(unix)]
+fn an_interruption_before_the_first_map_leaves_nothing() {
+    let bench = Bench::new();
+    let (model, movie, out) =
+        (bench.model("heat-transient-closed-form"), bench.movie("u.npy", (40, 64, 64)), bench.path("out"));
+    let mut child = mollifier(&["run", &model, &movie, "--with", "m=0", "--rate", "0.01", "--out", &out])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the binary runs");
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !Path::new(&out).join("journal.json").exists() {
+        assert!(Instant::now() < deadline, "the run did not start in time");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    std::thread::sleep(Duration::from_millis(200));
+    let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill runs");
+    assert!(killed.success());
+    child.wait().expect("it ends");
+    assert!(!Path::new(&out).exists());
 }
 
 #[test]

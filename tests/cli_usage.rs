@@ -25,6 +25,10 @@ fn misuse_is_one_line_and_exit_code_2() {
         (&["run", "m.onnx", "u.tif", "--spacing", "x=0,1um"], "spacing"),
         (&["run", "m.onnx", "u.tif", "--with", "kappa"], "NAME="),
         (&["run", "m.onnx", "u.tif", "--threads", "0"], "--threads"),
+        (&["run", "m.onnx", "u.tif", "--threads", "-1"], "-1 is not in"),
+        (&["run", "m.onnx", "u.tif", "--blur", "-3nm"], "above zero"),
+        (&["run", "m.onnx", "u.tif", "--unit", "u="], "NAME=UNIT"),
+        (&["kernel", "--family", "poly4", "--radius", "100000000", "--order", "2"], "at most 1024"),
         (&["run", "m.onnx", "u.tif", "--rate", "0"], "above 0"),
         (&["run", "m.onnx", "u.tif", "--on-full", "lose"], "drop-oldest"),
         (&["run", "m.onnx", "-", "--raw", "u17:3x3"], "u17"),
@@ -42,6 +46,8 @@ fn misuse_is_one_line_and_exit_code_2() {
 fn a_file_that_is_no_model_is_exit_code_1() {
     for (args, word) in [
         (&["run", "missing.onnx", "u.tif"][..], "missing.onnx"),
+        (&["run", "heat", "u.tif"], "models/heat-closed-form.onnx"),
+        (&["bake", "missing.toml", "-o", "m.onnx"], "os error"),
         (&["inspect", concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")], "not an ONNX model"),
     ] {
         let (code, text) = fails(args);
@@ -75,7 +81,7 @@ fn a_kernel_meets_its_moments() {
 #[test]
 fn a_reader_that_goes_away_is_no_error() {
     let mut child = Command::new(env!("CARGO_BIN_EXE_mollifier"))
-        .args(["kernel", "--family", "poly4", "--radius", "2000", "--order", "1", "--json"])
+        .args(["kernel", "--family", "poly4", "--radius", "1000", "--order", "1", "--json"])
         .stdout(std::process::Stdio::piped())
         .stderr(std::process::Stdio::piped())
         .spawn()
@@ -83,6 +89,18 @@ fn a_reader_that_goes_away_is_no_error() {
     drop(child.stdout.take());
     let output = child.wait_with_output().expect("it ends");
     assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_output_that_cannot_be_printed_is_an_error() {
+    let full = std::fs::File::create("/dev/full").expect("it opens");
+    for args in [&["--help"][..], &["kernel", "--family", "poly4", "--radius", "8", "--order", "1"]] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mollifier"));
+        let output = command.args(args).stdout(full.try_clone().expect("a handle")).output().expect("the binary runs");
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        assert!(String::from_utf8_lossy(&output.stderr).contains("standard output"), "{output:?}");
+    }
 }
 
 #[test]

@@ -270,6 +270,19 @@ fn without_a_commit_nothing_looks_complete() -> Outcome {
 }
 
 #[test]
+fn a_set_that_is_given_up_leaves_the_folder_as_it_was() -> Outcome {
+    let dir = tempfile::tempdir()?;
+    let infos = [map_info("lambda", [4, 5], None)];
+    let inner = dir.path().join("a");
+    write_maps(&inner, &infos, &Format::ALL, 1)?.discard();
+    assert!(!inner.exists());
+    write_maps(dir.path(), &infos, &[Format::Npy], 1)?.commit(&json!({"run": 1}))?;
+    write_maps(dir.path(), &infos, &Format::ALL, 1)?.discard();
+    assert_eq!(names(dir.path())?, ["lambda.npy", "run.json"]);
+    Ok(())
+}
+
+#[test]
 fn the_part_of_a_killed_run_is_readable() -> Outcome {
     let dir = tempfile::tempdir()?;
     let set = write_maps(dir.path(), &[map_info("lambda", [3, 3], Some(100))], &[Format::Tiff], 4)?;
@@ -354,7 +367,7 @@ fn a_full_disk_names_the_file_and_what_is_complete() -> Outcome {
     let set = write_maps(dir.path(), &[map_info("lambda", [3, 3], None)], &formats, 2)?;
     let error = set.commit(&json!({})).expect_err("wrote to a full device");
     assert!(matches!(error, SinkError::Full { complete: 2, .. }), "{error}");
-    assert!(error.to_string().ends_with("2 maps are complete in the .part files"), "{error}");
+    assert!(error.to_string().ends_with("2 maps are complete in the .part files beside it"), "{error}");
     assert!(!dir.path().join("lambda.npy").exists() && !dir.path().join("run.json").exists());
     Ok(())
 }

@@ -65,7 +65,7 @@ pub(crate) struct RunArgs {
     #[arg(long, value_enum, default_value = "auto")]
     pub(crate) backend: BackendArg,
     /// Threads that compute [default: one for each core]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) threads: Option<u16>,
     /// When frames come faster than they are computed
     #[arg(long, value_enum, default_value = "block")]
@@ -80,10 +80,10 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "NAME")]
     pub(crate) column: Option<String>,
     /// Pixel size of the map that localisations are rendered to
-    #[arg(long, value_name = "50nm", value_parser = step)]
+    #[arg(long, value_name = "50nm", allow_hyphen_values = true, value_parser = step)]
     pub(crate) pixel_size: Option<Step>,
     /// Standard deviation of the spot that a localisation is rendered as
-    #[arg(long, value_name = "30nm", value_parser = step)]
+    #[arg(long, value_name = "30nm", allow_hyphen_values = true, value_parser = step)]
     pub(crate) blur: Option<Step>,
     /// Smallest saturated value, or `off` [default: the largest value of an integer type]
     #[arg(long, value_name = "LEVEL|off", allow_negative_numbers = true, value_parser = saturation)]
@@ -222,6 +222,9 @@ fn named(text: &str) -> Result<(String, String), String> {
 
 fn unit(text: &str) -> Result<(String, String), String> {
     let (name, unit) = text.split_once('=').ok_or("expected NAME=UNIT, such as u=K")?;
+    if name.is_empty() || unit.trim().is_empty() {
+        return Err("expected NAME=UNIT, such as u=K".into());
+    }
     let formula: mollifier::units::UnitFormula =
         unit.parse().map_err(|e: mollifier::units::UnitError| e.to_string())?;
     Ok((name.into(), formula.to_string()))

@@ -14,14 +14,14 @@ pub(crate) fn bake(args: &BakeArgs) -> Result<()> {
         return Err(misuse(format!("--trunk {}: learned trunks are not built into this version", trunk.display())));
     }
     let path = args.spec.display().to_string();
-    let text = std::fs::read_to_string(&args.spec).with_context(|| format!("{path}: could not be read"))?;
+    let text = std::fs::read_to_string(&args.spec).map_err(|e| anyhow::anyhow!("{path}: could not be read: {e}"))?;
     let options = BakeOptions { aspect: args.aspect, front_end: args.front_end };
     let bytes = write_model(&path, &text, options)?;
     // What cannot be read back is not written.
     let output = args.output.display().to_string();
     let model = Model::from_bytes(&output, &bytes)?;
     write_whole(&args.output, &bytes)?;
-    say(&format!("{output}: {}, {} bytes, sha256 {}", model.contract.physics.name, bytes.len(), model.hash));
+    say(&format!("{output}: {}, {} bytes, sha256 {}", model.contract.physics.name, bytes.len(), model.hash))?;
     Ok(())
 }
 

@@ -71,16 +71,16 @@ pub(crate) fn bench(args: &BenchArgs) -> Result<()> {
         });
     }
     if args.json {
-        say(&serde_json::to_string_pretty(&rows)?);
+        say(&serde_json::to_string_pretty(&rows)?)?;
         return Ok(());
     }
-    say("model, backend, size, threads, median ms, 99 % ms, peak MiB (simulated input)");
+    say("model, backend, size, threads, median ms, 99 % ms, peak MiB (simulated input)")?;
     for r in rows {
         let peak = r.peak_rss_bytes.map_or("-".into(), |b| (b >> 20).to_string());
         say(&format!(
             "{}, {}, {}, {}, {:.3}, {:.3}, {peak}",
             r.model, r.backend, r.size, r.threads, r.median_ms, r.p99_ms
-        ));
+        ))?;
     }
     Ok(())
 }
@@ -139,6 +139,7 @@ fn time_fields(model: &Model, backend: &dyn Backend, shape: [usize; 2], threads:
         shape,
         count: None,
         spacing: Spacing::default(),
+        rendered: false,
         warnings: Vec::new(),
     };
     let start = Instant::now();

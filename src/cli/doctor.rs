@@ -18,6 +18,6 @@ pub(crate) fn doctor() -> Result<()> {
         ("ort-cuda", "not built into this version".to_owned()),
         ("ort-tensorrt", "not built into this version".to_owned()),
     ];
-    say(&lines.map(|(what, is)| format!("{what:13} {is}")).join("\n"));
+    say(&lines.map(|(what, is)| format!("{what:13} {is}")).join("\n"))?;
     Ok(())
 }

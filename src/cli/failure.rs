@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use mollifier::sink::SinkError;
 use mollifier::source::SourceError;
 use mollifier::stream::{BindError, StreamError};
 use mollifier::units::UnitError;
@@ -33,6 +34,7 @@ fn is_misuse(error: &anyhow::Error) -> bool {
             || e.is::<BindError>()
             || e.is::<UnitError>()
             || matches!(e.downcast_ref(), Some(StreamError::Bind(_)))
+            || matches!(e.downcast_ref(), Some(SinkError::Unsupported { .. }))
             || source_of(e).is_some_and(SourceError::is_misuse)
     })
 }

@@ -38,7 +38,11 @@ pub(crate) fn gather(
         }
         match contract.inputs.iter().find(|i| i.name == *name) {
             Some(input) if input.role == InputRole::Field && shape.is_some() => {
-                givens.fields.insert(name.clone(), read_field(Path::new(value))?);
+                let field = read_field(Path::new(value)).map_err(|e| {
+                    let message = format!("--with {name}: {e}");
+                    e.context(message)
+                })?;
+                givens.fields.insert(name.clone(), field);
             }
             Some(input) if may_be_given(input) => {
                 let what = &input.description;

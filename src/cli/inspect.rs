@@ -11,9 +11,9 @@ use super::say;
 pub(crate) fn inspect(args: &InspectArgs) -> Result<()> {
     let model = Model::load(&args.model)?;
     if args.json {
-        say(&serde_json::to_string_pretty(&model.contract)?);
+        say(&serde_json::to_string_pretty(&model.contract)?)?;
     } else {
-        say(&describe(&model.name, &model.hash, &model.contract)?);
+        say(&describe(&model.name, &model.hash, &model.contract)?)?;
     }
     Ok(())
 }

@@ -38,7 +38,7 @@ pub(crate) fn kernel(args: &KernelArgs) -> Result<()> {
             "one_sided": one_sided,
             "moments": moments,
             "noise_gain": gain,
-        }))?);
+        }))?)?;
         return Ok(());
     }
     let mut text = String::new();
@@ -52,6 +52,6 @@ pub(crate) fn kernel(args: &KernelArgs) -> Result<()> {
     for (i, tap) in taps.iter().enumerate() {
         writeln!(text, "  {:+4} {tap:+.17e}", i as i64 - args.radius as i64)?;
     }
-    say(&text);
+    say(&text)?;
     Ok(())
 }

@@ -32,8 +32,10 @@ pub(crate) fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(e) if matches!(e.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
-            say(&e.render().to_string());
-            return ExitCode::SUCCESS;
+            return match say(&e.render().to_string()) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(e) => failure::report(&e, false),
+            };
         }
         Err(e) if e.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
             eprintln!("{}", e.render());
@@ -61,10 +63,18 @@ pub(crate) fn main() -> ExitCode {
 }
 
 /// Print on standard output; a reader that went away (`| head`) is no error.
-pub(crate) fn say(text: &str) {
+pub(crate) fn say(text: &str) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     let end = if text.ends_with('\n') { "" } else { "\n" };
-    let _ = write!(out, "{text}{end}").and_then(|()| out.flush());
+    match write!(out, "{text}{end}").and_then(|()| out.flush()) {
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(anyhow::anyhow!("standard output: {e}")),
+        _ => Ok(()),
+    }
+}
+
+/// A number of things, in words: `1 frame`, `3 frames`; `things` is the plural.
+pub(crate) fn counted(n: u64, things: &str) -> String {
+    if n == 1 { format!("1 {}", things.strip_suffix('s').unwrap_or(things)) } else { format!("{n} {things}") }
 }
 
 /// What clap has to say, as one line.

@@ -1,6 +1,6 @@
 //! Where a run's outputs go: the files of `--out`, and `run.json` beside them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use mollifier::model::{Model, Transform};
@@ -9,6 +9,7 @@ use mollifier::stream::{BoxError, Map, SampleBlock};
 use serde_json::Value;
 
 use super::args::{FormatArg, RunArgs};
+use super::counted;
 use super::failure::misuse;
 use super::spacing::RunSpacing;
 
@@ -17,6 +18,8 @@ pub(crate) struct Outputs {
     set: OutputSet,
     dir: PathBuf,
     written: u64,
+    /// Files of an earlier run that this one does not replace.
+    stale: Vec<String>,
     /// A block of samples, axes (sample, channel), for each output.
     turned: Vec<Vec<f32>>,
 }
@@ -47,7 +50,7 @@ impl Outputs {
             })
             .collect();
         let set = OutputSet::create(dir, &infos, &formats(args, &Format::DEFAULT_MAPS)?)?;
-        Ok(Some(Self { set, dir: dir.clone(), written: 0, turned: Vec::new() }))
+        Ok(Some(Self::new(set, dir, Vec::new())))
     }
 
     /// The files for series of these channels, if any were asked for.
@@ -73,8 +76,21 @@ impl Outputs {
             })
             .collect();
         let set = OutputSet::create_series(dir, &infos, &formats(args, &Format::DEFAULT_SERIES)?)?;
-        let turned = vec![Vec::new(); infos.len()];
-        Ok(Some(Self { set, dir: dir.clone(), written: 0, turned }))
+        Ok(Some(Self::new(set, dir, vec![Vec::new(); infos.len()])))
+    }
+
+    fn new(set: OutputSet, dir: &Path, turned: Vec<Vec<f32>>) -> Self {
+        let replaced: Vec<String> = set.files().iter().filter_map(|p| file_name(p)).collect();
+        let mut stale = files_of_earlier_runs(dir, &replaced);
+        stale.retain(|f| !replaced.contains(f));
+        Self { set, dir: dir.to_owned(), written: 0, stale, turned }
+    }
+
+    /// What a user should know who takes everything in the folder for this run's.
+    pub(crate) fn warning(&self) -> Option<String> {
+        let (dir, files) = (self.dir.display(), self.stale.join(", "));
+        (!self.stale.is_empty())
+            .then(|| format!("{dir} also holds files of an earlier run that this one leaves: {files}"))
     }
 
     /// Append one window's maps.
@@ -97,21 +113,41 @@ impl Outputs {
         Ok(())
     }
 
-    /// What a failed run leaves behind, to be added to its error.
-    pub(crate) fn left_behind(&self, noun: &str) -> String {
+    /// Give up after a failure or an interruption: says what is left behind, nothing where nothing is complete.
+    pub(crate) fn give_up(self, nouns: &str) -> Option<String> {
         match self.set.complete() {
-            0 => String::new(),
-            n => format!("; {n} {noun} are complete in the .part files in {}", self.dir.display()),
+            0 => {
+                self.set.discard();
+                None
+            }
+            n => Some(format!("complete in the .part files in {}: {}", self.dir.display(), counted(n, nouns))),
         }
     }
 
     /// Give the files their names, with the record made of them; says what was written.
     pub(crate) fn commit(self, record: impl Fn(&[String]) -> Value) -> Result<String> {
-        let files: Vec<String> =
-            self.set.files().iter().filter_map(|p| Some(p.file_name()?.to_string_lossy().into_owned())).collect();
+        let files: Vec<String> = self.set.files().iter().filter_map(|p| file_name(p)).collect();
         self.set.commit(&record(&files))?;
         Ok(format!("{}: {}", self.dir.display(), files.join(", ")))
     }
+}
+
+fn file_name(path: &Path) -> Option<String> {
+    Some(path.file_name()?.to_string_lossy().into_owned())
+}
+
+/// The files in the folder that an earlier run's record names, or that bear the name of an output in another format.
+fn files_of_earlier_runs(dir: &Path, replaced: &[String]) -> Vec<String> {
+    let record = std::fs::read(dir.join("run.json")).ok().and_then(|t| serde_json::from_slice::<Value>(&t).ok());
+    let files = record.as_ref().and_then(|r| r.get("files")?.as_array());
+    let named = files.into_iter().flatten().filter_map(|f| f.as_str()).map(str::to_owned);
+    let stems = replaced.iter().filter(|f| *f != "run.json").filter_map(|f| Some(f.rsplit_once('.')?.0));
+    let twins = stems.flat_map(|stem| Format::ALL.map(|f| format!("{stem}.{}", f.extension())));
+    let mut names: Vec<String> = named.chain(twins).collect();
+    names.sort();
+    names.dedup();
+    names.retain(|f| !f.contains(['/', '\\']) && dir.join(f).is_file());
+    names
 }
 
 fn no_folder(args: &RunArgs) -> Result<Option<Outputs>> {

@@ -6,8 +6,8 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use anyhow::Result;
-use mollifier::backend::Backend;
-use mollifier::model::{Kind, Model};
+use mollifier::backend::{Backend, BackendError};
+use mollifier::model::{InputRole, Kind, Model};
 use mollifier::source::Frame;
 use mollifier::source::{FrameSource, Input, OpenOptions, Read, SampleSource, open};
 use mollifier::stream::{
@@ -18,6 +18,7 @@ use ndarray::Array2;
 
 use super::args::RunArgs;
 use super::backends::backend;
+use super::counted;
 use super::failure::misuse;
 use super::givens::gather;
 use super::interrupt::stop_flag;
@@ -95,6 +96,20 @@ impl<'a> Setting<'a> {
         Ok(Self { args, model, backend, input: input.to_owned(), spacing, givens, warnings })
     }
 
+    /// Note what is known of the folder that is written into.
+    fn note(&mut self, outputs: Option<&Outputs>) {
+        if let Some(warning) = outputs.and_then(Outputs::warning) {
+            eprintln!("mollifier: warning: {warning}");
+            self.warnings.push(warning);
+        }
+    }
+
+    /// Whether the user gave the noise, rather than having it estimated.
+    fn noise_given(&self) -> Option<f64> {
+        let input = self.model.contract.input(InputRole::Noise)?;
+        self.givens.constants.get(&input.name).copied()
+    }
+
     /// Warnings that only the end of a run tells.
     fn late_warnings(&self, report: &Report, series: bool) -> Vec<String> {
         let mut late = Vec::new();
@@ -110,8 +125,14 @@ impl<'a> Setting<'a> {
         }
         if report.windows_passed_over > 0 {
             late.push(format!(
-                "{} maps left out: too many frames are missing between those they need",
-                report.windows_passed_over
+                "{} left out: too many frames are missing between those they need",
+                counted(report.windows_passed_over, "maps")
+            ));
+        }
+        if report.invalid_values > report.values / 2 {
+            late.push(format!(
+                "{:.0} % of the values are missing or saturated (--saturation sets from where on)",
+                100.0 * report.invalid_values as f64 / report.values as f64
             ));
         }
         late
@@ -136,7 +157,9 @@ impl<'a> Setting<'a> {
         }
         let threads = if series { 1 } else { threads(self.args) };
         let mut written = None;
-        if let Some(outputs) = outputs.filter(|_| report.computed > 0) {
+        if report.computed == 0 {
+            outputs.map(|o| o.give_up("maps"));
+        } else if let Some(outputs) = outputs {
             let record = |files: &[String]| {
                 Record {
                     model: self.model,
@@ -160,15 +183,30 @@ impl<'a> Setting<'a> {
         let ended = if report.interrupted { ", interrupted" } else { "" };
         let mut lines = vec![format!("{} on {}: {what}{ended}", self.model.name, self.input)];
         lines.extend(summary.lines(contract, |k| self.spacing.unit(contract, &contract.outputs[k].unit)));
-        lines.extend(stream_lines(report, seconds, series));
+        lines.extend(stream_lines(report, seconds, series, self.noise_given()));
         lines.push(match written {
             Some(files) => format!("{:10} {}", "written", files),
             None if self.args.out.is_some() => format!("{:10} nothing", "written"),
             None => format!("{:10} nothing: --out DIR writes files", "written"),
         });
-        say(&lines.join("\n  "));
+        say(&lines.join("\n  "))?;
         Ok(())
     }
+}
+
+/// Refuse the options of a rendered table with anything else.
+fn check_rendering(args: &RunArgs, input: &str, rendered: bool) -> Result<()> {
+    let name = match (&args.pixel_size, &args.blur) {
+        (Some(_), _) => "--pixel-size",
+        (None, Some(_)) => "--blur",
+        (None, None) => return Ok(()),
+    };
+    if rendered {
+        return Ok(());
+    }
+    Err(misuse(format!(
+        "{name}: {input} is no table of localisations; the pixel size of images is given as --spacing y=50nm,x=50nm"
+    )))
 }
 
 fn threads(args: &RunArgs) -> usize {
@@ -201,7 +239,8 @@ fn images(
 ) -> Result<()> {
     let info = source.info().clone();
     let contract = &model.contract;
-    let set = Setting::new(args, model, backend, &info.name, &info.spacing, &info.warnings, Some(info.shape))?;
+    check_rendering(args, &info.name, info.rendered)?;
+    let mut set = Setting::new(args, model, backend, &info.name, &info.spacing, &info.warnings, Some(info.shape))?;
     if let Some(count) = info.count.filter(|n| *n < contract.window as u64) {
         let window = contract.window;
         return Err(misuse(format!("{}: got {count} frames, expected at least {window} for a map", info.name)));
@@ -220,26 +259,29 @@ fn images(
         None => source,
     };
     let total = info.count.map(|n| n + 1 - contract.window as u64);
-    let mut sink = Writer {
-        outputs: Outputs::for_maps(args, model, &set.spacing, info.shape, total)?,
-        summary: Summary::new(contract),
-        line: ProgressLine::new(total, "maps"),
-        maps: Vec::new(),
-    };
+    let outputs = Outputs::for_maps(args, model, &set.spacing, info.shape, total)?;
+    set.note(outputs.as_ref());
+    let mut sink =
+        Writer { outputs, summary: Summary::new(contract), line: ProgressLine::new(total, "maps"), maps: Vec::new() };
     let start = Instant::now();
     let result = run_fields(&Engine { model, backend }, source, &options, &mut sink);
     sink.line.clear();
-    let report = result.map_err(|e| sink.explain(e, "maps"))?;
+    let report = match result {
+        Ok(report) => report,
+        Err(e) => return Err(sink.explain(e, &info.name, "maps")),
+    };
     if report.computed == 0 && !report.interrupted {
+        sink.outputs.map(|o| o.give_up("maps"));
         return Err(misuse(format!(
-            "{}: got {} frames, expected at least {} one after another for a map",
-            info.name, report.read, contract.window
+            "{}: got {}, expected at least {} one after another for a map",
+            info.name,
+            counted(report.read, "frames"),
+            contract.window
         )));
     }
     let [rows, columns] = info.shape;
-    let plural = if report.computed == 1 { "" } else { "s" };
-    let frames = if report.read == 1 { "frame" } else { "frames" };
-    let what = format!("{} map{plural} of {rows} x {columns} pixels from {} {frames}", report.computed, report.read);
+    let (maps, frames) = (counted(report.computed, "maps"), counted(report.read, "frames"));
+    let what = format!("{maps} of {rows} x {columns} pixels from {frames}");
     set.finish(sink.outputs, &sink.summary, &report, &sink.maps, &what, start.elapsed().as_secs_f64())
 }
 
@@ -252,7 +294,8 @@ fn samples(
 ) -> Result<()> {
     let info = source.info().clone();
     let contract = &model.contract;
-    let set = Setting::new(args, model, backend, &info.name, &info.spacing, &info.warnings, None)?;
+    check_rendering(args, &info.name, false)?;
+    let mut set = Setting::new(args, model, backend, &info.name, &info.spacing, &info.warnings, None)?;
     let options = SeriesOptions {
         givens: set.givens.clone(),
         on_full: args.on_full.into(),
@@ -263,8 +306,10 @@ fn samples(
         Some(rate) => Box::new(Paced::new(source, rate, stop)),
         None => source,
     };
+    let outputs = Outputs::for_samples(args, model, &set.spacing, &info.channels)?;
+    set.note(outputs.as_ref());
     let mut sink = Writer {
-        outputs: Outputs::for_samples(args, model, &set.spacing, &info.channels)?,
+        outputs,
         summary: Summary::new(contract),
         line: ProgressLine::new(info.count, "samples"),
         maps: Vec::new(),
@@ -272,15 +317,19 @@ fn samples(
     let start = Instant::now();
     let result = run_series(&Engine { model, backend }, source, &options, &mut sink);
     sink.line.clear();
-    let report = result.map_err(|e| sink.explain(e, "samples"))?;
+    let report = match result {
+        Ok(report) => report,
+        Err(e) => return Err(sink.explain(e, &info.name, "samples")),
+    };
     if report.computed == 0 && !report.interrupted {
+        sink.outputs.map(|o| o.give_up("samples"));
         return Err(misuse(format!("{}: got no sample, expected some", info.name)));
     }
     let channels = match info.channels.len() {
         0 | 1 => String::new(),
         n => format!(" of {n} channels"),
     };
-    let what = format!("{} samples{channels}", report.computed);
+    let what = format!("{}{channels}", counted(report.computed, "samples"));
     set.finish(sink.outputs, &sink.summary, &report, &sink.maps, &what, start.elapsed().as_secs_f64())
 }
 
@@ -293,14 +342,23 @@ struct Writer {
 }
 
 impl Writer {
-    /// Add to an error what can still be had of the run.
-    fn explain(&self, error: StreamError, noun: &str) -> anyhow::Error {
-        match self.outputs.as_ref().map(|o| o.left_behind(noun)) {
-            Some(left) if !left.is_empty() && !matches!(error, StreamError::Sink(_)) => {
-                let message = format!("{error}{left}");
+    /// Say what failed in terms of the recording, and what can still be had of the run.
+    fn explain(self, error: StreamError, input: &str, nouns: &str) -> anyhow::Error {
+        let left = self.outputs.and_then(|o| o.give_up(nouns));
+        match (error, left) {
+            (StreamError::Backend(BackendError::TooSmall { what, got, expected }), _) => {
+                let size = |s: &[usize]| s.iter().map(usize::to_string).collect::<Vec<_>>().join(" x ");
+                let unit = if got.len() == 1 { "samples" } else { "pixels" };
+                let (got, expected) = (size(&got), size(&expected));
+                misuse(format!(
+                    "{input}: got {got} {unit}, expected at least {expected} for the smallest kernel of {what}"
+                ))
+            }
+            (error, Some(left)) if !matches!(error, StreamError::Sink(_)) => {
+                let message = format!("{error}; {left}");
                 anyhow::Error::new(error).context(message)
             }
-            _ => error.into(),
+            (error, _) => error.into(),
         }
     }
 

@@ -37,6 +37,11 @@ impl RunSpacing {
     ) -> Result<Self> {
         let axes: Vec<&str> = contract.grid.iter().map(|a| a.name.as_str()).collect();
         let user = user.cloned().unwrap_or_default();
+        if let Some(axis) = ["y", "x"].iter().find(|a| series && user.get(a).is_some()) {
+            return Err(misuse(format!(
+                "--spacing {axis}: {input} is a series, expected one step, such as --spacing t=0.1s"
+            )));
+        }
         let merged = only(&user, &axes).or(&only(file, &axes))?;
         for axis in &axes {
             if let (Some(said), Some(written)) = (user.get(axis), file.get(axis))
@@ -129,16 +134,21 @@ impl RunSpacing {
         };
         let got = list(&|a| value(&a.name) / smallest);
         let spec = model.strip_suffix(".onnx").unwrap_or(model);
+        let toml = format!("{spec}.toml");
+        let toml = if std::path::Path::new(&toml).is_file() { &toml } else { "SPEC.toml" };
         let suffix = got.replace('=', "").replace(',', "-");
         Err(misuse(format!(
             "{input}: got pixels of aspect {got}, expected {} as {model} was baked for; write a model for yours: \
-             mollifier bake {spec}.toml --aspect {got} -o {spec}-{suffix}.onnx",
+             mollifier bake {toml} --aspect {got} -o {spec}-{suffix}.onnx",
             list(&|a| a.aspect)
         )))
     }
 
     /// The unit that a formula of axes and inputs stands for here; `None` for a pure or unitless number.
     pub(crate) fn unit(&self, contract: &Contract, formula: &str) -> Option<String> {
+        if self.unitless && self.field_units.is_empty() {
+            return None;
+        }
         let formula: UnitFormula = formula.parse().ok()?;
         formula.render(|name| match name {
             "t" | "y" | "x" => self.spacing.unit(name).map(str::to_owned),
@@ -267,9 +277,12 @@ mod tests {
     #[test]
     fn another_aspect_is_refused_with_the_line_that_helps() {
         let (got, _) = decide("y=0.1um,x=0.2um", "", FLAT).expect("it is complete");
-        let message = got.check_aspect(&contract(FLAT), "models/heat.onnx", "u.tif").expect_err("1:2").to_string();
+        let message =
+            got.check_aspect(&contract(FLAT), "models/heat-closed-form.onnx", "u.tif").expect_err("1:2").to_string();
         assert!(
-            message.contains("mollifier bake models/heat.toml --aspect y=1,x=2 -o models/heat-y1-x2.onnx"),
+            message.contains(
+                "mollifier bake models/heat-closed-form.toml --aspect y=1,x=2 -o models/heat-closed-form-y1-x2.onnx"
+            ),
             "{message}"
         );
         assert!(got.check_aspect(&contract(&[("y", 1.0), ("x", 2.0)]), "m", "u").is_ok());

@@ -1,5 +1,6 @@
 //! What a run prints when it is done, for a person to read.
 
+use super::counted;
 use mollifier::model::Contract;
 use mollifier::stream::Report;
 
@@ -134,7 +135,7 @@ pub(crate) fn short(value: f32) -> String {
 }
 
 /// Lines about the stream itself.
-pub(crate) fn stream_lines(report: &Report, seconds: f64, series: bool) -> Vec<String> {
+pub(crate) fn stream_lines(report: &Report, seconds: f64, series: bool, noise: Option<f64>) -> Vec<String> {
     let what = if series { "samples" } else { "maps" };
     let mut lines = Vec::new();
     if let (Some(median), Some(high)) = (report.compute.at(0.5), report.compute.at(0.99)) {
@@ -148,7 +149,9 @@ pub(crate) fn stream_lines(report: &Report, seconds: f64, series: bool) -> Vec<S
     if let (Some(median), Some(high)) = (report.latency.at(0.5), report.latency.at(0.99)) {
         lines.push(format!("{:10} {median:.2} ms (median), {high:.2} ms (99 %), reading to writing", "latency"));
     }
-    if let Some(noise) = report.noise() {
+    if let Some(noise) = noise {
+        lines.push(format!("{:10} {} in the recording's values, as given", "noise", short(noise as f32)));
+    } else if let Some(noise) = report.noise() {
         lines.push(format!("{:10} {} in the recording's values, as estimated", "noise", short(noise as f32)));
     }
     if report.lost.count > 0 {
@@ -157,11 +160,10 @@ pub(crate) fn stream_lines(report: &Report, seconds: f64, series: bool) -> Vec<S
     if report.invalid_values > 0 {
         let share = 100.0 * report.invalid_values as f64 / report.values.max(1) as f64;
         lines.push(format!(
-            "{:10} {} values ({share:.3} %) in {} {}: missing or saturated, left out",
+            "{:10} {} ({share:.3} %) in {}: missing or saturated, left out",
             "invalid",
-            report.invalid_values,
-            report.invalid_frames,
-            if series { "samples" } else { "frames" }
+            counted(report.invalid_values, "values"),
+            counted(report.invalid_frames, if series { "samples" } else { "frames" })
         ));
     }
     lines
@@ -185,7 +187,7 @@ pub(crate) fn lost(report: &Report, series: bool) -> String {
         String::new()
     };
     let what = if series { "samples" } else { "frames" };
-    format!("{} {what} (index {}){by}", report.lost.count, ranges.join(", "))
+    format!("{} (index {}){by}", counted(report.lost.count, what), ranges.join(", "))
 }
 
 #[cfg(test)]

@@ -29,7 +29,7 @@ pub(crate) fn verify(args: &VerifyArgs) -> Result<()> {
                     agreement.output,
                     agreement.worst,
                     agreement.values
-                ));
+                ))?;
             }
         }
     }

@@ -18,12 +18,20 @@ pub use taps::{Design, Kernel};
 
 use core::fmt;
 
+/// Largest radius: one-sided taps take R (2R + 1) values.
+pub const MAX_RADIUS: usize = 1024;
+
 /// Taps that do not exist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KernelError {
     /// A derivative order above [`MAX_ORDER`].
     Order {
         /// The order asked for.
+        got: usize,
+    },
+    /// A radius above [`MAX_RADIUS`].
+    Radius {
+        /// The radius asked for.
         got: usize,
     },
     /// A polynomial profile whose derivative of this order jumps at the end of its support.
@@ -53,6 +61,7 @@ impl fmt::Display for KernelError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Order { got } => write!(f, "derivative order: got {got}, expected 0 to {MAX_ORDER}"),
+            Self::Radius { got } => write!(f, "radius: got {got}, expected at most {MAX_RADIUS} samples"),
             Self::Smoothness { power, order } => {
                 write!(f, "kernel family: got poly{power}, expected at least poly{order} for derivative order {order}")
             }

@@ -2,9 +2,9 @@
 
 use alloc::vec::Vec;
 
-use super::KernelError;
 use super::family::{Family, MAX_ORDER};
 use super::moments::corrected;
+use super::{KernelError, MAX_RADIUS};
 
 /// What a kernel is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,11 +75,14 @@ impl Kernel {
     /// the number of samples, and with it the noise, near that of the interior.
     ///
     /// # Errors
-    /// An order above 4, a profile that is not that smooth, a correction below the order, or a radius with too few samples for the moments.
+    /// An order above 4, a radius above [`MAX_RADIUS`], a profile that is not that smooth, a correction below the order, or a radius with too few samples for the moments.
     pub fn from_design(design: Design) -> Result<Self, KernelError> {
         let Design { family, radius, order, correction, edge_correction } = design;
         if order > MAX_ORDER {
             return Err(KernelError::Order { got: order });
+        }
+        if radius > MAX_RADIUS {
+            return Err(KernelError::Radius { got: radius });
         }
         if let Family::Poly(power) = family
             && (power as usize) < order

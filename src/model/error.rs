@@ -2,11 +2,19 @@
 
 use crate::physics::PhysicsError;
 
+/// What a name without an ending was probably meant for.
+fn hint(path: &str, source: &std::io::Error) -> String {
+    if source.kind() != std::io::ErrorKind::NotFound || path.ends_with(".onnx") {
+        return String::new();
+    }
+    format!("; expected the path of a file such as models/{path}-closed-form.onnx")
+}
+
 /// A spec that cannot be baked, or a file that is not an inverse model.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
     /// The file could not be read or written.
-    #[error("{path}: {source}")]
+    #[error("model file {path}: {source}{}", hint(path, source))]
     Io {
         /// The file.
         path: String,

@@ -55,7 +55,7 @@ pub enum SinkError {
         path: PathBuf,
     },
     /// No room is left.
-    #[error("{}: no space left on the device; {complete} {noun} are complete in the .part files", path.display())]
+    #[error("{}: no space left on the device; {}", path.display(), rest(*complete, noun))]
     Full {
         /// The file that could not grow.
         path: PathBuf,
@@ -65,7 +65,7 @@ pub enum SinkError {
         noun: &'static str,
     },
     /// The system refused while a file was written, finished or renamed.
-    #[error("cannot {action} {}: {source}; {complete} {noun} are complete in the .part files", path.display())]
+    #[error("cannot {action} {}: {source}; {}", path.display(), rest(*complete, noun))]
     Io {
         /// What was tried: `write`, `finish`, `rename`.
         action: &'static str,
@@ -102,6 +102,15 @@ pub enum SinkError {
         /// The output folder.
         path: PathBuf,
     },
+}
+
+/// What can still be had, in words.
+fn rest(complete: u64, noun: &str) -> String {
+    match complete {
+        0 => format!("no {noun} were complete"),
+        1 => format!("the first of the {noun} is complete in the .part files beside it"),
+        _ => format!("{complete} {noun} are complete in the .part files beside it"),
+    }
 }
 
 impl SinkError {

@@ -19,6 +19,8 @@ pub enum Format {
 }
 
 impl Format {
+    /// Every format.
+    pub const ALL: [Self; 4] = [Self::Tiff, Self::Npy, Self::Csv, Self::Png];
     /// What is written for maps when nobody names a format.
     pub const DEFAULT_MAPS: [Self; 2] = [Self::Tiff, Self::Png];
     /// What is written for series when nobody names a format.

@@ -22,6 +22,8 @@ const RUN: &str = "run.json";
 /// they were. The next run into the folder clears such a rest away.
 pub struct OutputSet {
     dir: PathBuf,
+    /// Whether the folder was made for this set.
+    made: bool,
     journal: Journal,
     outputs: Vec<Output>,
     kind: Kind,
@@ -113,13 +115,15 @@ impl OutputSet {
                 once.push(*format);
             }
         }
+        let made = !dir.exists();
         fs::create_dir_all(dir).map_err(|source| SinkError::Create { path: dir.to_owned(), source })?;
         let run = dir.join(RUN);
         if run.is_dir() {
             return Err(SinkError::Occupied { path: run });
         }
         let journal = Journal::create(dir, kind.nouns())?;
-        let mut set = Self { dir: dir.to_owned(), journal, outputs: Vec::new(), kind, complete: 0, failed: false };
+        let mut set =
+            Self { dir: dir.to_owned(), made, journal, outputs: Vec::new(), kind, complete: 0, failed: false };
         let mut parts = Vec::new();
         match set.open(&names, &once, open, &mut parts) {
             Ok(()) => Ok(set),
@@ -151,13 +155,26 @@ impl OutputSet {
 
     /// Remove what a start that failed has made: it holds nothing, and no journal tells the next run of it.
     fn abandon(self, parts: &[PathBuf]) {
-        let Self { outputs, journal, .. } = self;
+        let Self { dir, made, outputs, journal, .. } = self;
         // Closed before they are removed: some systems do not remove an open file.
         drop(outputs);
         for part in parts {
             fs::remove_file(part).ok();
         }
         journal.remove().ok();
+        if made {
+            // Only an empty folder goes.
+            fs::remove_dir(dir).ok();
+        }
+    }
+
+    /// Give the set up: its parts and its journal are removed, and the folder if it was made for them.
+    ///
+    /// For runs that end before anything is complete; what is complete should be left for the user to save.
+    pub fn discard(self) {
+        let parts: Vec<PathBuf> =
+            self.writers().map(|w| w.part().path.clone()).chain([part_of(&self.dir.join(RUN))]).collect();
+        self.abandon(&parts);
     }
 
     fn expecting(mut self, values: impl Iterator<Item = usize>) -> Self {

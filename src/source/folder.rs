@@ -93,7 +93,7 @@ impl FolderSource {
         let image = read_image(&files[0].0, options, &mut pixels, &mut scratch)?;
         warnings.extend(image.warnings);
         let count = Some(files.len() as u64);
-        let info = FrameInfo { name, shape: image.shape, count, spacing: image.spacing, warnings };
+        let info = FrameInfo { name, shape: image.shape, count, spacing: image.spacing, rendered: false, warnings };
         let type_name = pixels.type_name();
         let options = options.clone();
         Ok(Self { info, options, files, next: 0, first: Some(pixels), type_name, scratch })

@@ -32,7 +32,7 @@ impl LocalisationSource {
         warnings.extend(table.warnings);
         let pixel = Some(options.pixel_size.clone());
         let spacing = Spacing { t: None, y: pixel.clone(), x: pixel };
-        let info = FrameInfo { name: name.to_owned(), shape, count: Some(1), spacing, warnings };
+        let info = FrameInfo { name: name.to_owned(), shape, count: Some(1), spacing, rendered: true, warnings };
         Ok(Self { info, map: Some(map) })
     }
 }

@@ -186,6 +186,8 @@ pub struct FrameInfo {
     pub count: Option<u64>,
     /// Pixel size and frame interval that the file itself states.
     pub spacing: Spacing,
+    /// Whether the frames were drawn from a table of localisations.
+    pub rendered: bool,
     /// Things a user should know (alpha ignored, unit not understood), each one sentence.
     pub warnings: Vec<String>,
 }

@@ -367,7 +367,8 @@ impl NpyFrames {
             ));
         }
         let frame_bytes = shape[0] * shape[1] * header.element.size();
-        let info = FrameInfo { name, shape, count: Some(count), spacing: Spacing::default(), warnings };
+        let info =
+            FrameInfo { name, shape, count: Some(count), spacing: Spacing::default(), rendered: false, warnings };
         let Header { element, endian, .. } = header;
         Ok(Self { info, reader, ends, element, endian, count, next: 0, scratch: Vec::new(), frame_bytes })
     }

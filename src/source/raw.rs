@@ -122,6 +122,7 @@ impl<R: Read + Send> RawFrames<R> {
             shape: format.shape,
             count: None,
             spacing: Spacing::default(),
+            rendered: false,
             warnings: Vec::new(),
         };
         Self { info, reader, format, next: 0, scratch: Vec::new() }

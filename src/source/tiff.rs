@@ -100,7 +100,8 @@ impl TiffSource {
             PALETTE => warnings.push("the file has a colour table; values are taken as they are stored".to_owned()),
             _ => {}
         }
-        let info = FrameInfo { name, shape: first.shape, count: stated, spacing: metadata.spacing, warnings };
+        let info =
+            FrameInfo { name, shape: first.shape, count: stated, spacing: metadata.spacing, rendered: false, warnings };
         let times = metadata.times;
         Ok(Self {
             info,

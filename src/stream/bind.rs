@@ -87,6 +87,14 @@ pub enum BindError {
         /// The value given.
         got: f64,
     },
+    /// A standard deviation below zero.
+    #[error("--with {name}: got {got}, expected a standard deviation of at least 0")]
+    Negative {
+        /// The input.
+        name: String,
+        /// The value given.
+        got: f64,
+    },
     /// Phase levels in the wrong order.
     #[error("--with phi_low, phi_high: got {low} and {high}, expected the density of phi = -1 below that of phi = +1")]
     Levels {
@@ -154,6 +162,9 @@ pub(crate) fn bind(contract: &Contract, givens: &Givens, shape: Option<[usize; 2
         }
         if let Some(got) = number.filter(|v| input.positive && *v <= 0.0) {
             return Err(BindError::NotPositive { name: name.clone(), got });
+        }
+        if let Some(got) = number.filter(|v| input.role == InputRole::Noise && *v < 0.0) {
+            return Err(BindError::Negative { name: name.clone(), got });
         }
         if let Some(field) = givens.fields.get(name) {
             if input.role != InputRole::Field || shape.is_none() {

@@ -202,6 +202,7 @@ impl<F: FnMut(u64) -> Option<Pixels> + Send> FakeFrames<F> {
             shape,
             count: Some(count),
             spacing: Spacing::default(),
+            rendered: false,
             warnings: Vec::new(),
         };
         Self { info, next: 0, count, make, every_ms: 0 }
