@@ -16,6 +16,7 @@ mod record;
 mod run;
 mod spacing;
 mod summary;
+mod tested;
 mod verify;
 
 use std::io::Write;

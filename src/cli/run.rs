@@ -28,6 +28,7 @@ use super::record::{MapEntry, Record};
 use super::say;
 use super::spacing::RunSpacing;
 use super::summary::{Summary, lost, stream_lines};
+use super::tested::outside;
 
 pub(crate) fn run(args: &RunArgs) -> Result<()> {
     let model = Model::load(&args.model)?;
@@ -127,6 +128,13 @@ impl<'a> Setting<'a> {
             late.push(format!(
                 "{} left out: too many frames are missing between those they need",
                 counted(report.windows_passed_over, "maps")
+            ));
+        }
+        late.extend(outside(&self.model.contract, &self.givens, self.noise_given(), report));
+        if report.uniform_maps > 0 {
+            late.push(format!(
+                "{} of one density, which does not show the two phases: no value (--with phi_low=, phi_high= give them)",
+                counted(report.uniform_maps, "maps")
             ));
         }
         if report.invalid_values > report.values / 2 {

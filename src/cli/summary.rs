@@ -118,7 +118,7 @@ impl Summary {
         }
         if self.not_a_number > 0 {
             let share = 100.0 * self.not_a_number as f64 / self.looked_at as f64;
-            lines.push(format!("{:10} {share:.1} % of the values: no kernel reaches there", "no value"));
+            lines.push(format!("{:10} {share:.1} % of the values: nothing measured that would tell it", "no value"));
         }
         lines
     }

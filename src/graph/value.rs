@@ -138,6 +138,13 @@ impl Value {
         Self::choose(&covered.greater(&zero), self, &self.graph.scalar(f64::NAN))
     }
 
+    /// This value where both it and `known` are above zero, 0 elsewhere; NaN is not above zero.
+    #[must_use]
+    pub fn or_zero(&self, known: &Self) -> Self {
+        let zero = self.graph.scalar(0.0);
+        Self::choose(&known.greater(&zero), &Self::choose(&self.greater(&zero), self, &zero), &zero)
+    }
+
     /// Sum over the window axis: (1, window, y, x) to (1, 1, y, x).
     #[must_use]
     pub fn sum_window(&self) -> Self {

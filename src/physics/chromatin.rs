@@ -67,8 +67,8 @@ impl Law for Chromatin {
         let beyond = (mean - limited) * 4.0;
         let terms = Terms { force: force(&phi, &variance).named("force"), slope: None, variance, valid, phi };
         let mut estimate = ladder(NAME, graph, design, inputs, &table, &constants, &terms, Some(&equilibrium))?;
-        estimate.outputs[2] = &estimate.outputs[2] / (beyond.square() + 1.0);
         estimate.outputs[0] = estimate.outputs[0].or_nan(&(covered - 1e-6));
+        estimate.outputs[2] = (&estimate.outputs[2] / (beyond.square() + 1.0)).or_zero(&estimate.outputs[0]);
         Ok(estimate)
     }
 }

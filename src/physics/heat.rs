@@ -116,33 +116,35 @@ impl Law for Heat {
             banks.push(bank);
             terms_of.push((source, bend));
         }
+        let average = bank("average".to_owned(), table.average, Edge::Zero, None)?;
+        let pooled = |map: &Value| Ok::<_, PhysicsError>(average.apply(map, &[&[0, 0]])?.swap_remove(0));
+        let (Some((source, bend)), Some((wide_source, wide_bend))) = (terms_of.first(), terms_of.last()) else {
+            return Err(invalid("radii: got none, expected at least one".to_owned()));
+        };
+        // What is usual in the neighbourhood, squared.
+        let typical = pooled(&wide_bend.square())? / (pooled(&wide_source.square())? + TINY);
         let mut details = Vec::new();
         for k in 1..banks.len() {
             let gain = difference_gain(&banks[k - 1], &banks[k], &terms)?;
             let wide = scales[k].estimate.square();
             details.push(Detail {
                 variance: gain * &variances[k - 1] + &wide * ROUNDING,
-                limit: Some((wide + scales[k].error.square()) * (DETAIL * DETAIL)),
+                // Not of the wide estimate alone: at the border that one may be far too small.
+                limit: Some((wide.max(&typical) + scales[k].error.square()) * (DETAIL * DETAIL)),
             });
         }
-        let average = bank("average".to_owned(), table.average, Edge::Zero, None)?;
         let total = aggregate(graph, &average, &scales, &details, EXCESS)?;
 
-        let pooled = |map: &Value| Ok::<_, PhysicsError>(average.apply(map, &[&[0, 0]])?.swap_remove(0));
-        let (Some((source, bend)), Some((wide_source, wide_bend))) = (terms_of.first(), terms_of.last()) else {
-            return Err(invalid("radii: got none, expected at least one".to_owned()));
-        };
         // Where Lap u passes through zero, lambda would be as large as rounding is small; it is held to a few
         // dozen times what is typical of the neighbourhood.
-        let typical = pooled(&wide_bend.square())? / (pooled(&wide_source.square())? + TINY);
-        let error = (total.error.square() + typical * (SPREAD * SPREAD)).sqrt();
+        let error = (total.error.square() + &typical * (SPREAD * SPREAD)).sqrt();
         let twice = &error * 2.0;
         // At least a thousandth of |q| + error, where rounding would leave the positive part at zero.
         let floor = (total.estimate.abs() + &error) * 1e-3 + TINY;
         let resistivity = total.estimate.soft_positive(&twice).max(&floor);
         let lambda = (grid.area() / &resistivity).or_nan(&(&total.coverage - 0.5));
         let square = total.estimate.max(&graph.scalar(0.0)).square();
-        let support = &total.coverage * &square / (&square + twice.square() + TINY);
+        let support = (&total.coverage * &square / (&square + twice.square() + TINY)).or_zero(&lambda);
         let misfit = source - bend / &resistivity;
         let around = bank("around".to_owned(), 2 * table.radii[0], Edge::Zero, None)?;
         let residual = local_size(&around, &misfit, &total.coverage)?.or_nan(&(&total.coverage - 0.5));

@@ -178,9 +178,13 @@ impl Law for HeatTransient {
         }
         let s = &scales[&residual_radius];
         let residual = &s.num - &lambda * &s.den;
-        let seen = covered - 1e-6;
+        let seen = (covered - 1e-6).min(&surrounded(graph, design, finest, &invalid)?);
         Ok(Estimate {
-            outputs: vec![(lambda * grid.area()).or_nan(&seen), residual.or_nan(&seen), support(&error) * valid],
+            outputs: {
+                let lambda = (lambda * grid.area()).or_nan(&seen);
+                let support = (support(&error) * valid).or_zero(&lambda);
+                vec![lambda, residual.or_nan(&seen), support]
+            },
             features,
         })
     }
@@ -373,6 +377,19 @@ pub(super) fn cover(
     let radii = (0..2).map(|axis| bank.kernel(axis, 0).map(|k| k.radius())).collect::<Result<_, _>>()?;
     let bank = BankDesign { family, radius: radii, edge: Edge::Zero, correction: None, edge_average: 0 };
     Ok(graph.bank(&format!("cover{radius}"), bank)?.apply(map, &[&[0, 0]])?.remove(0))
+}
+
+/// Above zero where most of the smallest kernel stands on measured pixels: inside a hole that is larger than it an
+/// estimate would only be carried in from around.
+pub(super) fn surrounded(graph: &Graph, design: &Design, radius: usize, invalid: &Value) -> Result<Value, GraphError> {
+    let bank = BankDesign {
+        family: Family::Poly(1),
+        radius: design.radius(radius),
+        edge: Edge::Zero,
+        correction: None,
+        edge_average: 0,
+    };
+    Ok(0.5 - graph.bank("hole", bank)?.apply(invalid, &[&[0, 0]])?.remove(0))
 }
 
 fn parse_family(law: &'static str, family: &str) -> Result<Family, PhysicsError> {

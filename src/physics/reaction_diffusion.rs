@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::heat_transient::{
-    Averages, Clock, Kernels, Stage, bank, compressed, cover, extent, soft_floor, support, with_unresolved,
+    Averages, Clock, Kernels, Stage, bank, compressed, cover, extent, soft_floor, support, surrounded, with_unresolved,
 };
 use super::{Description, Design, Estimate, Input, InputRole, Inputs, Kind, Law, Output, PhysicsError, Transform};
 use crate::graph::{Edge, Graph, Value};
@@ -180,7 +180,7 @@ pub(super) fn ladder(
 ) -> Result<Estimate, PhysicsError> {
     let grid = design.grid(&inputs.get("spacing"));
     let (ratio, nominal) = (grid.ratio(), grid.nominal_ratio());
-    let (_, _, widest) = extent(law, &table.stages)?;
+    let (finest, _, widest) = extent(law, &table.stages)?;
     let mut scales = BTreeMap::new();
     for Stage { radius, .. } in &table.stages {
         if scales.contains_key(radius) {
@@ -254,12 +254,13 @@ pub(super) fn ladder(
     }
     let Some(last) = table.stages.last().map(|s| &scales[&s.radius]) else { unreachable!("extent saw a stage") };
     let residual = ((&last.num - &lambda * &last.den) * &constants.rate).or_nan(&last.weight);
-    let (lambda, seen) = match (start, seen) {
-        (None, Some(seen)) => (lambda.or_nan(&seen), seen),
-        _ => (lambda, graph.scalar(1.0)),
+    let measured = surrounded(graph, design, finest, &(1.0 - &terms.valid))?;
+    let seen = match (start, seen) {
+        (None, Some(seen)) => seen.min(&measured),
+        _ => measured,
     };
-    let support =
-        Value::choose(&seen.greater(&graph.scalar(0.0)), &(support(&error) * &terms.valid), &graph.scalar(0.0));
+    let lambda = lambda.or_nan(&seen);
+    let support = (support(&error) * &terms.valid).or_zero(&lambda);
     Ok(Estimate { outputs: vec![lambda, residual, support], features })
 }
 

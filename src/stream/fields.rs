@@ -81,6 +81,8 @@ pub struct Map<'a> {
 pub struct WindowStatistics {
     /// What was subtracted from the recording, in its values.
     pub offset: f64,
+    /// Standard deviation of the reference frame's values, noise included.
+    pub contrast: f64,
     /// Standard deviation of the white noise as estimated, in the recording's values.
     pub noise: f64,
     /// The values of the phases -1 and +1 as estimated, for models that take them.
@@ -253,6 +255,8 @@ impl<'a> Pipeline<'a> {
         report.compute.add(compute);
         report.computed += 1;
         report.noise_sum += tensors.statistics.noise;
+        report.contrast_sum += tensors.statistics.contrast;
+        report.uniform_maps += u64::from(tensors.uniform);
         let progress = Progress {
             read: frames.read(),
             computed: report.computed,
@@ -284,6 +288,8 @@ struct Tensors<'a> {
     window: &'a Window,
     times: &'a [f64],
     statistics: WindowStatistics,
+    /// Whether the frame shows no two phases although the model asks for them.
+    uniform: bool,
 }
 
 impl<'a> Tensors<'a> {
@@ -294,9 +300,16 @@ impl<'a> Tensors<'a> {
         let (sum, count) = window.frames().fold((0.0, 0.0), |(s, n), p| (s + p.statistics.noise, n + 1.0));
         let wanted = feeds.iter().any(|f| matches!(f, Feed::PhiLow | Feed::PhiHigh));
         let levels = wanted.then(|| phase_levels(&reference.frame, &reference.invalid, &mut Vec::new()));
+        let uniform = wanted && levels.flatten().is_none();
+        let levels = levels.flatten();
         // The offset is rounded first, so that what is subtracted here is exactly what the graph is told.
-        let statistics = WindowStatistics { offset: f64::from(offset as f32), noise: sum / count, levels };
-        Self { window, times, statistics }
+        let statistics = WindowStatistics {
+            offset: f64::from(offset as f32),
+            contrast: reference.statistics.contrast,
+            noise: sum / count,
+            levels,
+        };
+        Self { window, times, statistics, uniform }
     }
 
     fn fill(&self, feeds: &[Feed], tile: &Tile, shape: [usize; 2], lane: &mut Lane) {
@@ -324,8 +337,9 @@ impl<'a> Tensors<'a> {
                 Feed::Time => copy_f32(self.times, out),
                 Feed::Noise => out.fill(self.statistics.noise as f32),
                 Feed::Offset(_) => out.fill(self.statistics.offset as f32),
-                Feed::PhiLow => out.fill(self.statistics.levels.unwrap_or_default().0 as f32),
-                Feed::PhiHigh => out.fill(self.statistics.levels.unwrap_or_default().1 as f32),
+                // A map of one density has no phi: NaN goes through to every output.
+                Feed::PhiLow => out.fill(self.statistics.levels.map_or(f32::NAN, |l| l.0 as f32)),
+                Feed::PhiHigh => out.fill(self.statistics.levels.map_or(f32::NAN, |l| l.1 as f32)),
                 // Written once, when the lane was made.
                 Feed::Number(_) | Feed::Spacing => {}
             }

@@ -16,16 +16,19 @@ const WIDENING: f64 = 0.14;
 /// A count map's pixel is occupied where its smoothed density is above this share of the high percentile of
 /// all: a table of localisations is mostly empty ground, which says nothing of the phases.
 const OCCUPIED: f64 = 0.05;
+/// Levels closer than this, relative to themselves, are one.
+const SAME: f64 = 1e-9;
 /// Pixels at the rim of the occupied part that are left out, as the smoothing mixes them with the ground.
 const RIM: usize = 2 * REACH;
 
-/// The values of `frame` that stand for phi = -1 and phi = +1, the second above the first.
+/// The values of `frame` that stand for phi = -1 and phi = +1, the second above the first; `None` where all of the
+/// map has one density.
 ///
 /// The 2 % and 98 % percentiles of the map, smoothed over 2 pixels, over its occupied part, widened by 14 % of
 /// their distance at either end. The occupied part, without its rim, is everything unless the map is one of counts (nowhere
 /// negative, zero somewhere). An assumption about the specimen: it must show both phases. Give `phi_low` and
 /// `phi_high` where the densities of the phases are known.
-pub(super) fn phase_levels(frame: &Frame, invalid: &Invalid, scratch: &mut Vec<f64>) -> (f64, f64) {
+pub(super) fn phase_levels(frame: &Frame, invalid: &Invalid, scratch: &mut Vec<f64>) -> Option<(f64, f64)> {
     let [rows, columns] = frame.shape;
     let weight = |d: usize| (-0.5 * (d as f64 / SMOOTHING).powi(2)).exp();
     scratch.clear();
@@ -60,7 +63,8 @@ pub(super) fn phase_levels(frame: &Frame, invalid: &Invalid, scratch: &mut Vec<f
     scratch.retain(|v| !v.is_nan());
     let (low, high) = (percentile(scratch, LOW), percentile(scratch, HIGH));
     let margin = WIDENING * (high - low);
-    if high > low { (low - margin, high + margin) } else { (low, low + 1.0) }
+    // Averages of equal values differ by their rounding.
+    (high - low > SAME * low.abs().max(high.abs())).then_some((low - margin, high + margin))
 }
 
 /// The values above `ground` whose neighbours `rim` points away are all above it too; without regard to their
@@ -99,7 +103,7 @@ mod tests {
         let frame = Frame { index: 0, time: None, shape, pixels: Pixels::F32(pixels) };
         let mut invalid = Invalid::default();
         invalid.prepare(&frame, Saturation::Auto, &mut FrameStatistics::default());
-        phase_levels(&frame, &invalid, &mut Vec::new())
+        phase_levels(&frame, &invalid, &mut Vec::new()).unwrap_or((f64::NAN, f64::NAN))
     }
 
     fn stripes(r: usize) -> f32 {
@@ -131,10 +135,10 @@ mod tests {
     }
 
     #[test]
-    fn a_constant_map_still_has_two_levels() {
+    fn a_constant_map_has_no_levels() {
         for value in [0.0, 5.0] {
             let (low, high) = levels([40, 40], |_, _| value);
-            assert!(high > low && low.is_finite());
+            assert!(low.is_nan() && high.is_nan());
         }
     }
 }

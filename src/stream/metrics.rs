@@ -143,6 +143,10 @@ pub struct Report {
     pub interrupted: bool,
     /// Sum over the maps of the noise that was estimated for each.
     pub(super) noise_sum: f64,
+    /// Sum over the maps of the standard deviation of their frames.
+    pub(super) contrast_sum: f64,
+    /// Maps whose frame shows no two phases although the model asks for them.
+    pub uniform_maps: u64,
 }
 
 impl Report {
@@ -151,6 +155,13 @@ impl Report {
     #[must_use]
     pub fn noise(&self) -> Option<f64> {
         (self.noise_sum > 0.0).then(|| self.noise_sum / self.computed as f64)
+    }
+
+    /// Standard deviation of a frame's values, noise included, on average over the maps of images; `None` for
+    /// series and for frames of one value.
+    #[must_use]
+    pub fn contrast(&self) -> Option<f64> {
+        (self.contrast_sum > 0.0).then(|| self.contrast_sum / self.computed as f64)
     }
 }
 

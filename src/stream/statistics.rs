@@ -48,6 +48,8 @@ impl Lattice {
 pub struct FrameStatistics {
     /// Mean on the sub-lattice: the reference value that is subtracted before anything is rounded to f32.
     pub offset: f64,
+    /// Standard deviation of the values on the sub-lattice, noise included.
+    pub contrast: f64,
     /// Standard deviation of the white noise, see [`image_noise`].
     pub noise: f64,
     scratch: Vec<f64>,
@@ -58,6 +60,7 @@ impl FrameStatistics {
     pub fn compute(&mut self, frame: &Frame, invalid: &Invalid) {
         let lattice = Lattice::new(frame.shape);
         self.offset = self.mean(frame, invalid, lattice);
+        self.contrast = spread(frame, invalid, lattice, self.offset);
         self.noise = image_noise(frame, invalid, &mut self.scratch);
     }
 
@@ -74,6 +77,16 @@ impl FrameStatistics {
         };
         mean(&mut lattice.points()).or_else(|| mean(&mut (0..frame.pixels.len()))).unwrap_or(0.0)
     }
+}
+
+/// Root mean square distance from `mean` of the valid pixels on `lattice`; 0 where there are none.
+fn spread(frame: &Frame, invalid: &Invalid, lattice: Lattice, mean: f64) -> f64 {
+    let (mut sum, mut count) = (0.0, 0u32);
+    for i in lattice.points().filter(|&i| invalid.is_valid(i)) {
+        sum += (frame.pixels.get(i) - mean).powi(2);
+        count += 1;
+    }
+    (sum / f64::from(count.max(1))).sqrt()
 }
 
 #[cfg(test)]
@@ -110,5 +123,7 @@ mod tests {
         let (a, b) = (computed(&ramp(0.0)), computed(&ramp(256.0)));
         assert!((a.offset - 0.5).abs() < 1e-3);
         assert!((b.offset - a.offset - 256.0).abs() < 1e-4);
+        // A ramp from 0 to 1.
+        assert!((a.contrast - 12f64.sqrt().recip()).abs() < 1e-3 && (a.contrast - b.contrast).abs() < 1e-4);
     }
 }

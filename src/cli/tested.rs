@@ -1,0 +1,63 @@
+//! Whether a run lies where its model was tested or trained, and where single precision computes it.
+
+use mollifier::model::{Contract, InputRole, Kind};
+use mollifier::stream::{Givens, Report};
+
+/// Relative distance from the end of a range that does not count.
+const SLACK: f64 = 0.01;
+/// Contrasts whose squares and reciprocals single precision still holds.
+const HELD: std::ops::RangeInclusive<f64> = 1e-9..=1e9;
+
+/// Warnings about everything that is outside, each one sentence. `noise` is the given one.
+pub(crate) fn outside(contract: &Contract, givens: &Givens, noise: Option<f64>, report: &Report) -> Vec<String> {
+    if report.computed == 0 || contract.kind == Kind::Series {
+        return Vec::new();
+    }
+    let mut warnings = Vec::new();
+    match report.contrast() {
+        None => warnings.push("every frame is of one value: there is nothing to tell the parameter from".to_owned()),
+        Some(contrast) if !HELD.contains(&contrast) => warnings.push(format!(
+            "the recording varies by {contrast:.1e} in its unit, which single precision may not hold: choose a unit \
+             in which it varies by about 1"
+        )),
+        Some(_) => {}
+    }
+    for range in &contract.trained {
+        let Some(value) = group(&range.group, contract, givens, noise, report) else { continue };
+        if value < range.low * (1.0 - SLACK) || value > range.high * (1.0 + SLACK) {
+            let expected = if range.low == range.high {
+                format!("at {}", range.low)
+            } else {
+                format!("from {} to {}", range.low, range.high)
+            };
+            warnings.push(format!("{} is {}: the model was tested {expected} only", range.group, rounded(value)));
+        }
+    }
+    warnings
+}
+
+/// The value of a dimensionless group in this run; `None` for one that only the outputs tell.
+fn group(group: &str, contract: &Contract, givens: &Givens, noise: Option<f64>, report: &Report) -> Option<f64> {
+    let constant = |name: &str| {
+        let input = contract.inputs.iter().find(|i| i.name == name && i.role == InputRole::Constant)?;
+        givens.constants.get(name).copied().or(input.default)
+    };
+    let area = givens.spacing.first()?.powi(2);
+    match group {
+        "noise/std(u)" => {
+            let (noise, contrast) = (noise.or(report.noise()).unwrap_or(0.0), report.contrast()?);
+            // The contrast of the field itself.
+            let field = (contrast.powi(2) - noise.powi(2)).max((0.1 * contrast).powi(2)).sqrt();
+            Some(noise / field)
+        }
+        "kappa/h^2" => Some(constant("kappa")? / area),
+        "mobility/(k h^2)" => Some(constant("mobility")? / (constant("k")? * area)),
+        "k dt" => Some(constant("k")? * givens.time_step),
+        _ => None,
+    }
+}
+
+/// Two significant digits.
+fn rounded(value: f64) -> f64 {
+    format!("{value:.1e}").parse().unwrap_or(value)
+}
