@@ -190,7 +190,6 @@ fn what_is_missing_is_said_with_what_to_type() {
         (vec!["run", &transient, &small, "--with", "m=1"], vec!["1 frames", "at least 5"]),
         (vec!["run", &langevin, &series, "--spacing", "t=1s"], vec!["--with a=NUMBER", "1/s"]),
         (vec!["run", &langevin, &movie], vec!["u.npy"]),
-        (vec!["run", &heat, &movie, "--with", "m=1", "--backend", "ort"], vec!["not built into this version"]),
         (vec!["run", &heat, &movie, "--with", "m=1", "--format", "npy"], vec!["--out"]),
     ] {
         let line = fails(&args, 2);
@@ -200,6 +199,13 @@ fn what_is_missing_is_said_with_what_to_type() {
     }
     let tiny = bench.path("tiny.npy");
     write_npy(&tiny, &Array2::<f32>::zeros((4, 4))).expect("it is written");
+    #[cfg(feature = "ort")]
+    {
+        let message = fails(&["run", &heat, &tiny, "--with", "m=1", "--backend", "ort", "--ort-library", &tiny], 1);
+        for word in ["backend ort:", "tiny.npy", "onnxruntime/capi", "ORT_DYLIB_PATH"] {
+            assert!(message.contains(word), "{message}");
+        }
+    }
     let out = bench.path("none");
     let message = fails(&["run", &heat, &tiny, "--with", "m=1", "--out", &out], 2);
     assert!(message.contains("tiny.npy: got 4 x 4 pixels, expected at least 13 x 13"), "{message}");

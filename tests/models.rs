@@ -3,11 +3,20 @@
 use std::path::{Path, PathBuf};
 
 use mollifier::backend::{Backend, Plan, Tract, tensor_shape};
+#[cfg(feature = "ort")]
+use mollifier::backend::{Ort, Provider};
 use mollifier::model::{AGREEMENT_BOUND, BakeOptions, InputRole, Kind, Model, agreement, bake};
 use ndarray::{ArrayD, Axis, IxDyn};
 
 fn backends() -> Vec<Box<dyn Backend>> {
-    vec![Box::new(Tract)]
+    #[cfg_attr(not(feature = "ort"), expect(unused_mut))]
+    let mut backends: Vec<Box<dyn Backend>> = vec![Box::new(Tract)];
+    // Named by whoever runs the tests; `./check` says so where it is not.
+    #[cfg(feature = "ort")]
+    if std::env::var_os("ORT_DYLIB_PATH").is_some() {
+        backends.push(Box::new(Ort::load(Provider::Cpu, None).expect("the library that ORT_DYLIB_PATH names")));
+    }
+    backends
 }
 
 fn files(extension: &str) -> Vec<PathBuf> {

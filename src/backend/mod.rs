@@ -1,8 +1,12 @@
 //! Engines that compute a model: one trait to prepare a plan for a fixed tile shape, one to run it.
 
 mod native;
+#[cfg(feature = "ort")]
+mod ort;
 mod tract;
 
+#[cfg(feature = "ort")]
+pub use ort::{Ort, Provider};
 pub use tract::Tract;
 
 use ndarray::{ArrayViewD, ArrayViewMutD};
@@ -46,6 +50,14 @@ pub trait Plan: Send {
 /// A model that an engine could not prepare or run: what, where, got, expected.
 #[derive(Debug, thiserror::Error)]
 pub enum BackendError {
+    /// An engine that is not on this machine.
+    #[error("backend {backend}: {message}")]
+    Absent {
+        /// The engine.
+        backend: &'static str,
+        /// What was looked for, and how to come by it.
+        message: String,
+    },
     /// The tile is smaller than the smallest kernel.
     #[error("{what}: got an input of {got:?} samples, expected at least {expected:?} for its smallest kernel")]
     TooSmall {

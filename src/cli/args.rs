@@ -34,7 +34,7 @@ pub(crate) enum Command {
     /// Print a mollifier kernel: its taps and moments
     Kernel(KernelArgs),
     /// Print what this machine offers
-    Doctor,
+    Doctor(DoctorArgs),
 }
 
 #[derive(Debug, Args)]
@@ -64,6 +64,9 @@ pub(crate) struct RunArgs {
     /// What computes the model
     #[arg(long, value_enum, default_value = "auto")]
     pub(crate) backend: BackendArg,
+    /// ONNX Runtime's shared library [default: the variable ORT_DYLIB_PATH, then the usual places]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ort_library: Option<PathBuf>,
     /// Threads that compute [default: one for each core]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) threads: Option<u16>,
@@ -162,6 +165,9 @@ pub(crate) struct VerifyArgs {
     /// Backend, several times for several [default: every one present]
     #[arg(long, value_enum)]
     pub(crate) backend: Vec<BackendArg>,
+    /// ONNX Runtime's shared library [default: the variable ORT_DYLIB_PATH, then the usual places]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ort_library: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -174,6 +180,9 @@ pub(crate) struct BenchArgs {
     /// Backend, several times for several [default: every one present]
     #[arg(long, value_enum)]
     pub(crate) backend: Vec<BackendArg>,
+    /// ONNX Runtime's shared library [default: the variable ORT_DYLIB_PATH, then the usual places]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ort_library: Option<PathBuf>,
     /// Threads that compute
     #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) threads: u16,
@@ -192,6 +201,13 @@ fn size(text: &str) -> Result<Size, String> {
         Ok(v) if (1..=2).contains(&v.len()) && v.iter().all(|n| *n > 0) => Ok(Size(v)),
         _ => Err("expected ROWSxCOLUMNS, or a number of samples".into()),
     }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    /// ONNX Runtime's shared library [default: the variable ORT_DYLIB_PATH, then the usual places]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ort_library: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -1,26 +1,51 @@
 //! From `--backend` to an engine.
 
+use std::path::Path;
+
 use anyhow::Result;
 use mollifier::backend::{Backend, Tract};
 
 use super::args::BackendArg;
+#[cfg(not(feature = "ort"))]
 use super::failure::misuse;
 
 /// The engine that was asked for. One that is absent is an error, never replaced silently.
-pub(crate) fn backend(arg: BackendArg) -> Result<Box<dyn Backend>> {
-    let name = match arg {
-        BackendArg::Auto | BackendArg::Tract => return Ok(Box::new(Tract)),
-        BackendArg::Ort => "ort",
-        BackendArg::OrtCuda => "ort-cuda",
-        BackendArg::OrtTensorrt => "ort-tensorrt",
-    };
-    Err(misuse(format!("--backend {name}: not built into this version, expected auto or tract")))
+///
+/// `auto` is tract: it needs nothing but the program, and is the fastest on a CPU that has been measured.
+pub(crate) fn backend(arg: BackendArg, library: Option<&Path>) -> Result<Box<dyn Backend>> {
+    match arg {
+        BackendArg::Auto | BackendArg::Tract => Ok(Box::new(Tract)),
+        #[cfg(feature = "ort")]
+        BackendArg::Ort | BackendArg::OrtCuda | BackendArg::OrtTensorrt => {
+            use mollifier::backend::{Ort, Provider};
+            let provider = match arg {
+                BackendArg::OrtCuda => Provider::Cuda,
+                BackendArg::OrtTensorrt => Provider::TensorRt,
+                _ => Provider::Cpu,
+            };
+            Ok(Box::new(Ort::load(provider, library)?))
+        }
+        #[cfg(not(feature = "ort"))]
+        _ => {
+            let _ = library;
+            Err(misuse("--backend: ONNX Runtime is not built into this program, expected auto or tract"))
+        }
+    }
 }
 
 /// The engines that were asked for, every one present when none was.
-pub(crate) fn backends(args: &[BackendArg]) -> Result<Vec<Box<dyn Backend>>> {
-    if args.is_empty() {
-        return Ok(vec![Box::new(Tract)]);
+pub(crate) fn backends(args: &[BackendArg], library: Option<&Path>) -> Result<Vec<Box<dyn Backend>>> {
+    if !args.is_empty() {
+        return args.iter().map(|a| backend(*a, library)).collect();
     }
-    args.iter().map(|a| backend(*a)).collect()
+    let mut all = vec![backend(BackendArg::Tract, None)?];
+    let others = [BackendArg::Ort, BackendArg::OrtCuda, BackendArg::OrtTensorrt];
+    // A library that was named is meant to be there.
+    if library.is_some() {
+        all.push(backend(BackendArg::Ort, library)?);
+        all.extend(others[1..].iter().filter_map(|a| backend(*a, library).ok()));
+    } else {
+        all.extend(others.iter().filter_map(|a| backend(*a, None).ok()));
+    }
+    Ok(all)
 }

@@ -51,7 +51,7 @@ pub(crate) fn bench(args: &BenchArgs) -> Result<()> {
         return Err(misuse(format!("--size: got {size:?}, expected {expected} for {}", model.name)));
     }
     let mut rows = Vec::new();
-    for backend in backends(&args.backend)? {
+    for backend in backends(&args.backend, args.ort_library.as_deref())? {
         let threads = usize::from(args.threads);
         let mut times = if series {
             time_series(&model, backend.as_ref(), &size)?

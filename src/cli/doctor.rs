@@ -3,21 +3,46 @@
 use anyhow::Result;
 use mollifier::stream::{gpu, machine, simd};
 
+use super::args::DoctorArgs;
 use super::say;
 
-pub(crate) fn doctor() -> Result<()> {
+pub(crate) fn doctor(args: &DoctorArgs) -> Result<()> {
     let simd = simd();
     let simd = if simd.is_empty() { "none that is looked for".to_owned() } else { simd.join(", ") };
-    let lines = [
+    let mut lines = vec![
         ("mollifier", env!("CARGO_PKG_VERSION").to_owned()),
         ("machine", machine()),
         ("SIMD", simd),
         ("GPU", gpu().unwrap_or_else(|| "none seen".to_owned())),
         ("tract", "built in, the default".to_owned()),
-        ("ort", "not built into this version".to_owned()),
-        ("ort-cuda", "not built into this version".to_owned()),
-        ("ort-tensorrt", "not built into this version".to_owned()),
     ];
-    say(&lines.map(|(what, is)| format!("{what:13} {is}")).join("\n"))?;
-    Ok(())
+    lines.extend(onnx_runtime(args));
+    let lines: Vec<String> = lines.into_iter().map(|(what, is)| format!("{what:13} {is}")).collect();
+    say(&lines.join("\n"))
+}
+
+/// What can be had of ONNX Runtime, and why not where it cannot.
+#[cfg(feature = "ort")]
+fn onnx_runtime(args: &DoctorArgs) -> Vec<(&'static str, String)> {
+    use mollifier::backend::{Ort, Provider};
+    let providers = [("ort", Provider::Cpu), ("ort-cuda", Provider::Cuda), ("ort-tensorrt", Provider::TensorRt)];
+    let mut rows = Vec::new();
+    for (name, provider) in providers {
+        match Ort::load(provider, args.ort_library.as_deref()) {
+            Ok(o) => rows.push((name, format!("{} ({})", o.library().display(), o.build_info()))),
+            Err(e) => {
+                rows.push((name, e.to_string()));
+                // Without a library there are no providers either.
+                if provider == Provider::Cpu {
+                    break;
+                }
+            }
+        }
+    }
+    rows
+}
+
+#[cfg(not(feature = "ort"))]
+fn onnx_runtime(_: &DoctorArgs) -> Vec<(&'static str, String)> {
+    vec![("ort", "not built into this program".to_owned())]
 }

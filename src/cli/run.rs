@@ -32,7 +32,7 @@ use super::tested::outside;
 
 pub(crate) fn run(args: &RunArgs) -> Result<()> {
     let model = Model::load(&args.model)?;
-    let backend = backend(args.backend)?;
+    let backend = backend(args.backend, args.ort_library.as_deref())?;
     let stop = stop_flag()?;
     let kind = model.contract.kind;
     let options = open_options(args, kind);

@@ -11,7 +11,7 @@ use super::say;
 pub(crate) fn verify(args: &VerifyArgs) -> Result<()> {
     let model = Model::load(&args.model)?;
     let mut failed = 0;
-    for backend in backends(&args.backend)? {
+    for backend in backends(&args.backend, args.ort_library.as_deref())? {
         for case in model.cases()? {
             let mut plan = backend.prepare(&model, &case.size)?;
             let mut got: Vec<ArrayD<f32>> = case.expected.iter().map(|e| ArrayD::zeros(e.raw_dim())).collect();
