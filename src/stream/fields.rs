@@ -138,6 +138,8 @@ struct Pipeline<'a> {
     lanes: Lanes,
     window: Window,
     maps: Vec<Array2<f32>>,
+    /// What each output is where nothing tells it.
+    blank: Vec<f32>,
     times: Vec<f64>,
     report: Report,
 }
@@ -173,8 +175,9 @@ impl<'a> Pipeline<'a> {
             ..Report::default()
         };
         let maps = contract.outputs.iter().map(|_| Array2::zeros(shape)).collect();
+        let blank = contract.outputs.iter().map(|o| if o.name == "support" { 0.0 } else { f32::NAN }).collect();
         let window = Window::new(contract.window, contract.delay);
-        Ok(Self { options, name, shape, feeds, grid, lanes, window, maps, times: Vec::new(), report })
+        Ok(Self { options, name, shape, feeds, grid, lanes, window, maps, blank, times: Vec::new(), report })
     }
 
     fn consume(&mut self, mut frames: Consumer<Captured<Frame>>, sink: &mut dyn MapSink) -> Result<(), StreamError> {
@@ -237,7 +240,7 @@ impl<'a> Pipeline<'a> {
     }
 
     fn compute(&mut self, frames: &Consumer<Captured<Frame>>, sink: &mut dyn MapSink) -> Result<(), StreamError> {
-        let Self { feeds, grid, lanes, window, maps, times, report, options, .. } = self;
+        let Self { feeds, grid, lanes, window, maps, blank, times, report, options, .. } = self;
         let start = Instant::now();
         let time = window.times(options.givens.time_step, options.own_clock, times);
         let (Some(reference), Some(newest)) = (window.reference(), window.frames().last()) else {
@@ -245,11 +248,16 @@ impl<'a> Pipeline<'a> {
         };
         let (frame, arrived) = (reference.frame.index, newest.arrived);
         let tensors = Tensors::new(window, reference, times, feeds);
-        lanes.run(
-            grid.tiles.len(),
-            |t, lane| tensors.fill(feeds, &grid.tiles[t], grid.tile, lane),
-            |t, lane| stitch(&grid.tiles[t], grid.tile, lane, maps),
-        )?;
+        if tensors.uniform {
+            // A map of one density has no phases: no value, no support.
+            maps.iter_mut().zip(blank.iter()).for_each(|(map, value)| map.fill(*value));
+        } else {
+            lanes.run(
+                grid.tiles.len(),
+                |t, lane| tensors.fill(feeds, &grid.tiles[t], grid.tile, lane),
+                |t, lane| stitch(&grid.tiles[t], grid.tile, lane, maps),
+            )?;
+        }
         let statistics = tensors.statistics;
         let compute = start.elapsed();
         report.compute.add(compute);
@@ -337,9 +345,8 @@ impl<'a> Tensors<'a> {
                 Feed::Time => copy_f32(self.times, out),
                 Feed::Noise => out.fill(self.statistics.noise as f32),
                 Feed::Offset(_) => out.fill(self.statistics.offset as f32),
-                // A map of one density has no phi: NaN goes through to every output.
-                Feed::PhiLow => out.fill(self.statistics.levels.map_or(f32::NAN, |l| l.0 as f32)),
-                Feed::PhiHigh => out.fill(self.statistics.levels.map_or(f32::NAN, |l| l.1 as f32)),
+                Feed::PhiLow => out.fill(self.statistics.levels.unwrap_or_default().0 as f32),
+                Feed::PhiHigh => out.fill(self.statistics.levels.unwrap_or_default().1 as f32),
                 // Written once, when the lane was made.
                 Feed::Number(_) | Feed::Spacing => {}
             }
