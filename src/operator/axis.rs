@@ -24,6 +24,17 @@ pub(super) struct AxisTaps {
     right: Vec<f32>,
 }
 
+/// Positions near a border with taps of their own, all over the same samples.
+#[derive(Clone, Debug)]
+pub(super) struct EdgeBlock {
+    /// The positions.
+    pub(super) range: core::ops::Range<usize>,
+    /// The samples that any of them reads.
+    pub(super) samples: core::ops::Range<usize>,
+    /// Rows of taps, one for each sample, one column for each position; zero where a position does not read it.
+    pub(super) taps: Vec<f32>,
+}
+
 impl AxisTaps {
     pub(super) fn new(kernel: &Kernel, border: Border) -> Self {
         #[expect(clippy::cast_possible_truncation, reason = "taps are designed in f64 and applied in f32")]
@@ -60,6 +71,24 @@ impl AxisTaps {
     pub(super) fn inner(&self, n: usize) -> core::ops::Range<usize> {
         let from = self.radius.min(n);
         from..n.saturating_sub(self.radius).max(from)
+    }
+
+    /// The positions `range` of `n`, none of which uses the interior taps, as one dense block.
+    pub(super) fn block(&self, range: core::ops::Range<usize>, n: usize) -> EdgeBlock {
+        let reads = |i: usize| {
+            let (from, taps) = self.at(i, n);
+            from..from + taps.len()
+        };
+        let first = range.clone().map(|i| reads(i).start).min().unwrap_or(0);
+        let end = range.clone().map(|i| reads(i).end).max().unwrap_or(first);
+        let mut taps = alloc::vec![0.0; (end - first) * range.len()];
+        for (column, i) in range.clone().enumerate() {
+            let (from, own) = self.at(i, n);
+            for (k, tap) in own.iter().enumerate() {
+                taps[(from - first + k) * range.len() + column] = *tap;
+            }
+        }
+        EdgeBlock { range, samples: first..end, taps }
     }
 
     pub(super) fn interior(&self) -> &[f32] {

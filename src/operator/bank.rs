@@ -2,10 +2,14 @@
 
 use alloc::vec;
 use alloc::vec::Vec;
+use core::ops::Range;
 
-use super::axis::{AxisTaps, Border};
-use super::pass::weighted_rows;
+use super::axis::{AxisTaps, Border, EdgeBlock};
+use super::pass::{Level, Span, weighted_rows};
 use crate::kernel::{Kernel, KernelError};
+
+/// Rows that go through the passes together at most.
+const MOST_ROWS: usize = 8;
 
 /// One derivative that a bank computes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,6 +70,7 @@ pub struct BoundBank {
     width: usize,
     sweeps: Vec<Sweep>,
     outputs: usize,
+    level: Level,
 }
 
 /// One vertical pass and the horizontal passes that start from it.
@@ -74,8 +79,50 @@ struct Sweep {
     input: usize,
     /// `None` for a series: there is nothing to do across its only row.
     vertical: Option<AxisTaps>,
-    /// (output, taps along the last axis).
-    horizontal: Vec<(usize, AxisTaps)>,
+    horizontal: Vec<Horizontal>,
+}
+
+/// A pass along the last axis.
+#[derive(Clone, Debug)]
+struct Horizontal {
+    output: usize,
+    taps: AxisTaps,
+    /// Positions that use the interior taps.
+    inner: Range<usize>,
+    /// Those before and behind them.
+    edges: [EdgeBlock; 2],
+}
+
+impl Horizontal {
+    fn new(output: usize, taps: AxisTaps, width: usize) -> Self {
+        let inner = taps.inner(width);
+        let edges = [taps.block(0..inner.start, width), taps.block(inner.end..width, width)];
+        Self { output, taps, inner, edges }
+    }
+
+    /// Filter `rows`, each `width` values, into the plane's rows from `out` on.
+    fn run(&self, level: Level, rows: &[f32], width: usize, out: &mut [f32]) {
+        for edge in &self.edges {
+            // The same sum with its factors exchanged: the samples weigh rows of taps.
+            for (group, out) in rows.chunks(MOST_ROWS * width).zip(out.chunks_mut(MOST_ROWS * width)) {
+                let mut spans = [Span { first: 0, taps: &[] }; MOST_ROWS];
+                for (span, row) in spans.iter_mut().zip(group.chunks_exact(width)) {
+                    span.taps = &row[edge.samples.clone()];
+                }
+                let spans = &spans[..group.len() / width];
+                let columns = edge.range.len();
+                weighted_rows(level, &edge.taps, columns, spans, columns, &mut out[edge.range.start..], width);
+            }
+        }
+        if self.inner.is_empty() {
+            return;
+        }
+        let span = [Span { first: 0, taps: self.taps.interior() }];
+        for (row, out) in rows.chunks_exact(width).zip(out.chunks_exact_mut(width)) {
+            let row = &row[self.inner.start - self.taps.radius..];
+            weighted_rows(level, row, 1, &span, self.inner.len(), &mut out[self.inner.clone()], width);
+        }
+    }
 }
 
 impl BoundBank {
@@ -93,6 +140,7 @@ impl BoundBank {
         if axes == 0 || axes > 2 {
             return Err(BankError::Axes { got: axes, expected: 2 });
         }
+        let width = shape[axes - 1];
         let mut sweeps: Vec<(usize, usize, Sweep)> = Vec::new();
         for (output, d) in derivatives.iter().enumerate() {
             if d.orders.len() != axes {
@@ -107,28 +155,29 @@ impl BoundBank {
                 taps.push(t);
             }
             let last = taps.pop().ok_or(BankError::Axes { got: 0, expected: axes })?;
+            let last = Horizontal::new(output, last, width);
             let first_order = if axes == 2 { d.orders[0] } else { 0 };
             match sweeps.iter_mut().find(|(input, order, _)| (*input, *order) == (d.input, first_order)) {
-                Some((_, _, sweep)) => sweep.horizontal.push((output, last)),
+                Some((_, _, sweep)) => sweep.horizontal.push(last),
                 None => {
-                    let sweep = Sweep { input: d.input, vertical: taps.pop(), horizontal: vec![(output, last)] };
+                    let sweep = Sweep { input: d.input, vertical: taps.pop(), horizontal: vec![last] };
                     sweeps.push((d.input, first_order, sweep));
                 }
             }
         }
-        let width = shape[axes - 1];
         Ok(Self {
             height: if axes == 2 { shape[0] } else { 1 },
             width,
             sweeps: sweeps.into_iter().map(|(_, _, s)| s).collect(),
             outputs: derivatives.len(),
+            level: Level::best(),
         })
     }
 
     /// Values of scratch space that [`run`](Self::run) needs.
     #[must_use]
     pub fn scratch_len(&self) -> usize {
-        self.width
+        self.level.rows().min(self.height) * self.width
     }
 
     /// Compute every derivative, in pixel units.
@@ -136,40 +185,37 @@ impl BoundBank {
     /// `inputs` and `outputs` are row-major planes of the bound shape, the outputs in the order of the
     /// derivatives; `scratch` holds [`scratch_len`](Self::scratch_len) values of no meaning.
     ///
+    /// A few rows at a time go through the vertical pass, which loads what they share once, and from the cache
+    /// through the horizontal ones.
+    ///
     /// # Panics
     /// If a plane or the scratch is not of the bound size, or one is missing.
     pub fn run(&self, inputs: &[&[f32]], outputs: &mut [&mut [f32]], scratch: &mut [f32]) {
         let (height, width) = (self.height, self.width);
         assert_eq!(outputs.len(), self.outputs, "one plane for each derivative");
+        let group = self.level.rows().min(MOST_ROWS);
         for sweep in &self.sweeps {
             let source = inputs[sweep.input];
             assert_eq!(source.len(), height * width, "input plane");
-            for y in 0..height {
-                let row: &[f32] = if let Some(vertical) = &sweep.vertical {
-                    let (from, taps) = vertical.at(y, height);
-                    weighted_rows(&source[from * width..], width, taps, scratch);
-                    scratch
+            for y in (0..height).step_by(group) {
+                let end = (y + group).min(height);
+                let rows: &[f32] = if let Some(vertical) = &sweep.vertical {
+                    let base = (y..end).map(|y| vertical.at(y, height).0).min().unwrap_or(0);
+                    let mut spans = [Span { first: 0, taps: &[] }; MOST_ROWS];
+                    for (span, y) in spans.iter_mut().zip(y..end) {
+                        let (from, taps) = vertical.at(y, height);
+                        *span = Span { first: from - base, taps };
+                    }
+                    let (rows, spans) = (&mut scratch[..(end - y) * width], &spans[..end - y]);
+                    weighted_rows(self.level, &source[base * width..], width, spans, width, rows, width);
+                    rows
                 } else {
                     source
                 };
-                for (output, taps) in &sweep.horizontal {
-                    along_row(row, taps, &mut outputs[*output][y * width..(y + 1) * width]);
+                for horizontal in &sweep.horizontal {
+                    horizontal.run(self.level, rows, width, &mut outputs[horizontal.output][y * width..end * width]);
                 }
             }
         }
-    }
-}
-
-fn along_row(row: &[f32], taps: &AxisTaps, out: &mut [f32]) {
-    let n = row.len();
-    let inner = taps.inner(n);
-    for x in (0..inner.start).chain(inner.end..n) {
-        let (from, taps) = taps.at(x, n);
-        let mut value = [0.0];
-        weighted_rows(&row[from..], 1, taps, &mut value);
-        out[x] = value[0];
-    }
-    if !inner.is_empty() {
-        weighted_rows(&row[inner.start - taps.radius..], 1, taps.interior(), &mut out[inner]);
     }
 }

@@ -3,6 +3,7 @@
 mod axis;
 mod bank;
 mod pass;
+mod simd;
 
 pub use axis::Border;
 pub use bank::{BankError, BoundBank, Derivative};

@@ -1,59 +1,321 @@
 //! One-dimensional passes over rows: the inner loops that everything else is made of.
 //!
-//! Every output is the sum of its taps in tap order, whatever its position, so that a tile computes the same
-//! bits as the whole frame. Loops run over pixels, taps inside, on blocks that stay in registers.
+//! Every output is the sum of its taps in tap order from zero on, by the same instruction, whatever its position,
+//! the block it falls in, or how many rows are computed together: a tile computes the same bits as the whole frame.
 
-/// Pixels whose sums are held in registers at once.
-const BLOCK: usize = 64;
+use super::simd::{Portable, Vector};
 
-/// Sum of `taps.len()` rows, each `stride` values after the one before, times their taps, into `out`.
+/// The instructions that passes are computed with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Level {
+    Portable,
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+    #[cfg(target_arch = "aarch64")]
+    Neon,
+}
+
+impl Level {
+    /// Every level of this processor, the best one last.
+    pub(super) fn all() -> impl Iterator<Item = Self> {
+        [
+            Some(Self::Portable),
+            #[cfg(all(target_arch = "x86_64", feature = "std"))]
+            (std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma"))
+                .then_some(Self::Avx2),
+            #[cfg(all(target_arch = "x86_64", feature = "std"))]
+            std::arch::is_x86_feature_detected!("avx512f").then_some(Self::Avx512),
+            #[cfg(target_arch = "aarch64")]
+            Some(Self::Neon),
+        ]
+        .into_iter()
+        .flatten()
+    }
+
+    /// The best level of this processor.
+    pub(super) fn best() -> Self {
+        Self::all().last().unwrap_or(Self::Portable)
+    }
+
+    /// Rows that share what they load.
+    pub(super) fn rows(self) -> usize {
+        match self {
+            Self::Portable => Portable::ROWS,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => super::simd::x86::Avx2::ROWS,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => super::simd::x86::Avx512::ROWS,
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon => super::simd::arm::Neon::ROWS,
+        }
+    }
+}
+
+/// The taps of one output row: `taps[k]` weighs the source row `first + k`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Span<'a> {
+    pub(super) first: usize,
+    pub(super) taps: &'a [f32],
+}
+
+/// Weighted sums of rows: `out[r][x] = sum_k taps_r[k] * source[(first_r + k) * stride + x]`.
 ///
-/// `out[x] = sum_k taps[k] * source[k * stride + x]`. With `stride` 1 this is the correlation of a row with the
-/// taps; with the row length it is a vertical pass.
+/// With `stride` 1 and one row this is the correlation of a line with the taps; with the row length, a vertical pass.
+/// Output row r starts at `r * pitch` of `out`.
 ///
 /// # Panics
-/// If `source` is shorter than `(taps.len() - 1) * stride + out.len()`.
-pub(super) fn weighted_rows(source: &[f32], stride: usize, taps: &[f32], out: &mut [f32]) {
-    #[cfg(all(feature = "std", target_arch = "x86_64"))]
-    {
-        if std::arch::is_x86_feature_detected!("avx512f") {
-            // SAFETY: the processor has the features, as just tested.
-            return unsafe { weighted_rows_avx512(source, stride, taps, out) };
-        }
-        if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma") {
-            // SAFETY: the processor has the features, as just tested.
-            return unsafe { weighted_rows_avx2(source, stride, taps, out) };
-        }
+/// If `source` is shorter than what the spans reach, or `out` than the rows need, or the pitch than the width.
+pub(super) fn weighted_rows(
+    level: Level,
+    source: &[f32],
+    stride: usize,
+    spans: &[Span<'_>],
+    width: usize,
+    out: &mut [f32],
+    pitch: usize,
+) {
+    if spans.is_empty() || width == 0 {
+        return;
     }
-    blocks(source, stride, taps, out, |sum, tap, value| sum + tap * value);
+    assert!(pitch >= width && out.len() >= (spans.len() - 1) * pitch + width, "rows of a pass");
+    let last = spans.iter().map(|s| s.first + s.taps.len()).max().unwrap_or(0);
+    assert!(last == 0 || source.len() >= (last - 1) * stride + width, "source of a pass");
+    match level {
+        // SAFETY: the ranges were just checked; no particular instructions are used.
+        Level::Portable => unsafe { rows::<Portable>(source, stride, spans, width, out, pitch) },
+        // SAFETY: the ranges were just checked; a level is only made where the processor has it.
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 => unsafe { rows_avx2(source, stride, spans, width, out, pitch) },
+        // SAFETY: as above.
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512 => unsafe { rows_avx512(source, stride, spans, width, out, pitch) },
+        // SAFETY: as above.
+        #[cfg(target_arch = "aarch64")]
+        Level::Neon => unsafe { rows::<super::simd::arm::Neon>(source, stride, spans, width, out, pitch) },
+    }
 }
 
-#[cfg(all(feature = "std", target_arch = "x86_64"))]
-#[target_feature(enable = "avx512f")]
-fn weighted_rows_avx512(source: &[f32], stride: usize, taps: &[f32], out: &mut [f32]) {
-    blocks(source, stride, taps, out, |sum, tap, value| tap.mul_add(value, sum));
-}
-
-#[cfg(all(feature = "std", target_arch = "x86_64"))]
+#[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
-fn weighted_rows_avx2(source: &[f32], stride: usize, taps: &[f32], out: &mut [f32]) {
-    blocks(source, stride, taps, out, |sum, tap, value| tap.mul_add(value, sum));
+unsafe fn rows_avx2(source: &[f32], stride: usize, spans: &[Span<'_>], width: usize, out: &mut [f32], pitch: usize) {
+    // SAFETY: the caller's.
+    unsafe { rows::<super::simd::x86::Avx2>(source, stride, spans, width, out, pitch) }
 }
 
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+unsafe fn rows_avx512(source: &[f32], stride: usize, spans: &[Span<'_>], width: usize, out: &mut [f32], pitch: usize) {
+    // SAFETY: the caller's.
+    unsafe { rows::<super::simd::x86::Avx512>(source, stride, spans, width, out, pitch) }
+}
+
+/// # Safety
+/// The ranges that [`weighted_rows`] checks, and a processor that has the instructions.
 #[inline(always)]
-fn blocks(source: &[f32], stride: usize, taps: &[f32], out: &mut [f32], add: impl Fn(f32, f32, f32) -> f32 + Copy) {
-    let whole = out.len() / BLOCK * BLOCK;
-    for (b, block) in out[..whole].chunks_exact_mut(BLOCK).enumerate() {
-        let mut sums = [0.0; BLOCK];
-        for (k, tap) in taps.iter().enumerate() {
-            let from = k * stride + b * BLOCK;
-            for (sum, value) in sums.iter_mut().zip(&source[from..from + BLOCK]) {
-                *sum = add(*sum, *tap, *value);
+unsafe fn rows<V: Vector>(
+    source: &[f32],
+    stride: usize,
+    spans: &[Span<'_>],
+    width: usize,
+    out: &mut [f32],
+    pitch: usize,
+) {
+    let (mut spans, mut out) = (spans, out);
+    while !spans.is_empty() {
+        let count = match spans.len() {
+            8.. if V::ROWS >= 8 => 8,
+            4.. => 4,
+            2.. => 2,
+            _ => 1,
+        };
+        let (now, later) = spans.split_at(count);
+        let (to, rest) = out.split_at_mut((count * pitch).min(out.len()));
+        // SAFETY: the caller's.
+        unsafe {
+            match count {
+                8 => columns::<V, 8, 2>(source, stride, now, width, to, pitch),
+                4 => columns::<V, 4, 2>(source, stride, now, width, to, pitch),
+                2 => columns::<V, 2, 4>(source, stride, now, width, to, pitch),
+                _ => columns::<V, 1, 8>(source, stride, now, width, to, pitch),
             }
         }
-        block.copy_from_slice(&sums);
+        (spans, out) = (later, rest);
     }
-    for (x, value) in out.iter_mut().enumerate().skip(whole) {
-        *value = taps.iter().enumerate().fold(0.0, |sum, (k, tap)| add(sum, *tap, source[k * stride + x]));
+}
+
+/// `R` rows, in blocks of `N` vectors.
+///
+/// # Safety
+/// As [`rows`]; `spans` has `R` entries.
+#[inline(always)]
+unsafe fn columns<V: Vector, const R: usize, const N: usize>(
+    source: &[f32],
+    stride: usize,
+    spans: &[Span<'_>],
+    width: usize,
+    out: &mut [f32],
+    pitch: usize,
+) {
+    if width < V::LANES {
+        // SAFETY: the caller's.
+        return unsafe { narrow::<V>(source, stride, spans, width, out, pitch) };
+    }
+    let out = out.as_mut_ptr();
+    let mut x = 0;
+    // SAFETY: blocks lie within the width, and what they read within the source, as the caller has checked.
+    unsafe {
+        while x + N * V::LANES <= width {
+            block::<V, R, N>(source.as_ptr().add(x), stride, spans, out.add(x), pitch);
+            x += N * V::LANES;
+        }
+        while x + V::LANES <= width {
+            block::<V, R, 1>(source.as_ptr().add(x), stride, spans, out.add(x), pitch);
+            x += V::LANES;
+        }
+        if x < width {
+            // The last vector is computed again where it overlaps: the same sums, the same bits.
+            let x = width - V::LANES;
+            block::<V, R, 1>(source.as_ptr().add(x), stride, spans, out.add(x), pitch);
+        }
+    }
+}
+
+/// One block: `R` rows of `N` vectors held in registers while the source rows go by.
+///
+/// # Safety
+/// As [`rows`].
+#[inline(always)]
+unsafe fn block<V: Vector, const R: usize, const N: usize>(
+    source: *const f32,
+    stride: usize,
+    spans: &[Span<'_>],
+    out: *mut f32,
+    pitch: usize,
+) {
+    let mut sums = [[V::zero(); N]; R];
+    let mut first = [0; R];
+    let mut end = [0; R];
+    let mut taps = [core::ptr::null(); R];
+    for r in 0..R {
+        first[r] = spans[r].first;
+        end[r] = spans[r].first + spans[r].taps.len();
+        taps[r] = spans[r].taps.as_ptr();
+    }
+    let fold = |a: [usize; R], f: fn(usize, usize) -> usize| a.into_iter().reduce(f).unwrap_or(0);
+    let (begin, finish) = (fold(first, usize::min), fold(end, usize::max));
+    let low = fold(first, usize::max).min(finish);
+    let high = fold(end, usize::min).max(low);
+    // SAFETY: every source row that is read has a tap, so that the caller's check covers it; so do the outputs.
+    unsafe {
+        // Rows enter one after the other, are all there, and leave one after the other.
+        for (range, all) in [(begin..low, false), (low..high, true), (high..finish, false)] {
+            for s in range {
+                let row = source.add(s * stride);
+                let mut values = [V::zero(); N];
+                for (n, value) in values.iter_mut().enumerate() {
+                    *value = V::load(row.add(n * V::LANES));
+                }
+                for r in 0..R {
+                    if all || (s >= first[r] && s < end[r]) {
+                        let tap = V::splat(*taps[r].add(s - first[r]));
+                        for (sum, value) in sums[r].iter_mut().zip(&values) {
+                            *sum = sum.add_product(tap, *value);
+                        }
+                    }
+                }
+            }
+        }
+        for (r, sums) in sums.iter().enumerate() {
+            for (n, sum) in sums.iter().enumerate() {
+                sum.store(out.add(r * pitch + n * V::LANES));
+            }
+        }
+    }
+}
+
+/// Rows narrower than a vector.
+///
+/// # Safety
+/// As [`rows`].
+#[inline(always)]
+unsafe fn narrow<V: Vector>(
+    source: &[f32],
+    stride: usize,
+    spans: &[Span<'_>],
+    width: usize,
+    out: &mut [f32],
+    pitch: usize,
+) {
+    let mut buffer = [0.0; 16];
+    for (span, out) in spans.iter().zip(out.chunks_mut(pitch)) {
+        let mut sum = V::zero();
+        for (k, tap) in span.taps.iter().enumerate() {
+            let from = (span.first + k) * stride;
+            buffer[..width].copy_from_slice(&source[from..from + width]);
+            // SAFETY: the buffer is as long as the longest vector; the instructions are the caller's.
+            sum = unsafe { sum.add_product(V::splat(*tap), V::load(buffer.as_ptr())) };
+        }
+        // SAFETY: as above.
+        unsafe { sum.store(buffer.as_mut_ptr()) };
+        out[..width].copy_from_slice(&buffer[..width]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn values(n: usize, seed: u64) -> Vec<f32> {
+        let mut state = seed | 1;
+        let mut next = || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state >> 40) as f32 / (1u32 << 24) as f32 - 0.5
+        };
+        (0..n).map(|_| next()).collect()
+    }
+
+    proptest! {
+        /// Every level gives the sum by the definition, and the same bits for a row alone, at another place.
+        #[test]
+        fn rows_are_sums_in_tap_order(
+            width in 1usize..150,
+            rows in prop::collection::vec((0usize..9, 0usize..30), 1..20),
+            pitch in 0usize..5,
+            vertical in any::<bool>(),
+            seed in any::<u64>(),
+        ) {
+            let taps: Vec<Vec<f32>> = rows.iter().enumerate().map(|(i, (_, n))| values(*n, seed ^ i as u64 ^ 99)).collect();
+            let spans: Vec<Span<'_>> =
+                rows.iter().zip(&taps).map(|((first, _), taps)| Span { first: *first, taps }).collect();
+            let stride = if vertical { width + 3 } else { 1 };
+            let source = values(40 * stride + width, seed);
+            let pitch = width + pitch;
+            for level in Level::all() {
+                let mut out = vec![f32::NAN; rows.len() * pitch];
+                weighted_rows(level, &source, stride, &spans, width, &mut out, pitch);
+                for (span, out) in spans.iter().zip(out.chunks(pitch)) {
+                    let mut alone = vec![0.0; width];
+                    weighted_rows(level, &source, stride, &[*span], width, &mut alone, width);
+                    prop_assert_eq!(&alone, &out[..width]);
+                    if width > 1 {
+                        let mut part = vec![0.0; width - 1];
+                        weighted_rows(level, &source[1..], stride, &[*span], width - 1, &mut part, width);
+                        prop_assert_eq!(&part, &out[1..width], "one to the right");
+                    }
+                    for (x, got) in alone.iter().enumerate() {
+                        let terms = span.taps.iter().enumerate();
+                        let exact: f64 = terms.map(|(k, t)| f64::from(*t) * f64::from(source[(span.first + k) * stride + x])).sum();
+                        prop_assert!((f64::from(*got) - exact).abs() < 2e-6, "{:?}: {} for {}", level, got, exact);
+                    }
+                    prop_assert!(out[width..].iter().all(|v| v.is_nan()), "written beyond the row");
+                }
+            }
+        }
     }
 }
