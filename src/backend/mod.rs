@@ -1,8 +1,10 @@
 //! Engines that compute a model: one trait to prepare a plan for a fixed tile shape, one to run it.
 
+mod fuse;
 mod native;
 #[cfg(feature = "ort")]
 mod ort;
+mod pointwise;
 mod tract;
 
 #[cfg(feature = "ort")]

@@ -1,18 +1,23 @@
-//! Computing the contract's banks by our own operators inside a tract plan.
+//! Computing the contract's banks, and all that is pointwise between them, by our own operators inside a tract plan.
 //!
-//! Two things are gained over tract's convolutions: a tile gives the same bits as the whole frame, since every
-//! output is summed in tap order wherever it lies, and all derivatives of an input share their passes.
+//! Banks gain two things over tract's convolutions: a tile gives the same bits as the whole frame, since every output
+//! is summed in tap order wherever it lies, and rows share what they load. Pointwise operators pass over the maps
+//! once instead of hundreds of times.
 
-use tract_onnx::model::ParsingContext;
+mod bank;
+mod pointwise;
+
+use std::collections::HashMap;
+
 use tract_onnx::pb;
 use tract_onnx::prelude::*;
-use tract_onnx::tract_hir::internal::*;
 
-use crate::graph::{BankRecord, Edge, merge_twins, node, prune, supplant, text};
-use crate::operator::{Border, BoundBank, Derivative};
+use super::fuse::fuse;
+use crate::graph::{BankRecord, merge_twins, node, prune, supplant, text};
 
-/// The operator's name in a graph that was prepared for tract; it never stands in a file.
-const OPERATOR: &str = "MollifierBank";
+/// Our operators in a graph that was prepared for tract; they never stand in a file.
+const BANK: &str = "MollifierBank";
+const POINTWISE: &str = "MollifierPointwise";
 
 /// Let every bank of `banks` but those in `dropped` be computed by one operator for each of its inputs.
 pub(super) fn nativize(proto: &mut pb::ModelProto, banks: &[BankRecord], dropped: &[String], tile: &[usize]) {
@@ -26,7 +31,7 @@ pub(super) fn nativize(proto: &mut pb::ModelProto, banks: &[BankRecord], dropped
                 ..bank.clone()
             };
             let Ok(record) = serde_json::to_string(&(one, tile)) else { continue };
-            let native = node(OPERATOR, &[input], &outputs, vec![text("record", record)]);
+            let native = node(BANK, &[input], &outputs, vec![text("record", record)]);
             supplant(graph, &outputs, vec![native]);
         }
     }
@@ -34,105 +39,34 @@ pub(super) fn nativize(proto: &mut pb::ModelProto, banks: &[BankRecord], dropped
     merge_twins(graph);
 }
 
-/// tract's ONNX reader with our operator in its register.
+/// Let one operator compute all that is pointwise between two banks. `shapes` holds the shape of every tensor.
+pub(super) fn fuse_pointwise(proto: &mut pb::ModelProto, shapes: &HashMap<String, Vec<usize>>, tile: &[usize]) {
+    let Some(graph) = proto.graph.as_mut() else { return };
+    fuse(graph, shapes, tile, |group| {
+        let inputs: Vec<&str> = group.inputs.iter().map(String::as_str).collect();
+        let outputs: Vec<&str> = group.outputs.iter().map(|o| o.0.as_str()).collect();
+        let shapes: Vec<&Vec<usize>> = group.outputs.iter().map(|o| &o.1).collect();
+        let record = serde_json::to_string(&(&group.program, shapes)).unwrap_or_default();
+        node(POINTWISE, &inputs, &outputs, vec![text("record", record)])
+    });
+    prune(graph);
+}
+
+/// tract's ONNX reader with our operators in its register.
 pub(super) fn reader() -> tract_onnx::Onnx {
     let mut onnx = tract_onnx::onnx();
-    onnx.op_register.insert(OPERATOR, parse);
+    onnx.op_register.insert(BANK, bank::parse);
+    onnx.op_register.insert(POINTWISE, pointwise::parse);
     onnx
 }
 
-fn parse(_: &ParsingContext, node: &pb::NodeProto) -> TractResult<(Box<dyn InferenceOp>, Vec<String>)> {
-    let record = node.attribute.iter().find(|a| a.name == "record").map(|a| a.s.as_slice()).unwrap_or_default();
-    let (record, tile): (BankRecord, Vec<usize>) = serde_json::from_slice(record)?;
-    let design = record.design().map_err(|e| format_err!("bank {}: {e}", record.name))?;
-    let derivatives: Vec<Derivative> =
-        record.outputs.iter().map(|o| Derivative { input: 0, orders: o.orders.clone() }).collect();
-    let border = match record.edge {
-        Edge::OneSided => Border::OneSided,
-        Edge::Zero => Border::Zero,
-    };
-    let bank = BoundBank::new(&tile, &derivatives, border, |axis, order| design.kernel(axis, order))
-        .map_err(|e| format_err!("bank {}: {e}", record.name))?;
-    let operator = NativeBank { name: record.name, outputs: derivatives.len(), bank };
-    Ok((tract_onnx::tract_hir::ops::expandable::expand(operator), Vec::new()))
+/// The JSON that describes one of our operators.
+fn record(node: &pb::NodeProto) -> &[u8] {
+    node.attribute.iter().find(|a| a.name == "record").map(|a| a.s.as_slice()).unwrap_or_default()
 }
 
-#[derive(Clone, Debug)]
-struct NativeBank {
-    name: String,
-    outputs: usize,
-    bank: BoundBank,
-}
-
-impl tract_onnx::tract_hir::ops::expandable::Expansion for NativeBank {
-    fn name(&self) -> StaticName {
-        OPERATOR.into()
-    }
-
-    fn nboutputs(&self) -> TractResult<usize> {
-        Ok(self.outputs)
-    }
-
-    fn rules<'r, 'p: 'r, 's: 'r>(
-        &'s self,
-        s: &mut Solver<'r>,
-        inputs: &'p [TensorProxy],
-        outputs: &'p [TensorProxy],
-    ) -> InferenceResult {
-        for output in outputs {
-            s.equals(&inputs[0].datum_type, &output.datum_type)?;
-            s.equals(&inputs[0].shape, &output.shape)?;
-        }
-        Ok(())
-    }
-
-    fn wire(&self, prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> TractResult<TVec<OutletId>> {
-        model.wire_node(prefix, self.clone(), inputs)
-    }
-}
-
-impl Op for NativeBank {
-    fn name(&self) -> StaticName {
-        OPERATOR.into()
-    }
-
-    fn info(&self) -> TractResult<Vec<String>> {
-        Ok(vec![self.name.clone()])
-    }
-
-    op_as_typed_op!();
-}
-
-impl PartialEq for NativeBank {
-    fn eq(&self, other: &Self) -> bool {
-        self.name == other.name && self.outputs == other.outputs
-    }
-}
-
-impl Eq for NativeBank {}
-
-impl EvalOp for NativeBank {
-    op_out_of_plan!();
-
-    fn eval(&self, _: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
-        let input = inputs[0].to_plain_array_view::<f32>()?;
-        let input = input.as_slice().context("a bank's input lies in order in memory")?;
-        let mut outputs: Vec<Tensor> =
-            (0..self.outputs).map(|_| Tensor::zero::<f32>(inputs[0].shape())).collect::<TractResult<_>>()?;
-        let mut planes: Vec<&mut [f32]> = Vec::with_capacity(self.outputs);
-        for output in &mut outputs {
-            planes.push(output.to_plain_array_view_mut::<f32>()?.into_slice().context("a fresh tensor lies in order")?);
-        }
-        let mut scratch = vec![0.0; self.bank.scratch_len()];
-        self.bank.run(&[input], &mut planes, &mut scratch);
-        Ok(outputs.into_iter().map(Tensor::into_tvalue).collect())
-    }
-}
-
-impl TypedOp for NativeBank {
-    fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
-        Ok((0..self.outputs).map(|_| f32::fact(inputs[0].shape.clone())).collect())
-    }
-
-    as_op!();
+/// A tensor whose values do not matter yet.
+fn unwritten(shape: &[usize]) -> TractResult<Tensor> {
+    // SAFETY: single precision has no invalid bits, and our operators write every value before anything reads it.
+    unsafe { Tensor::uninitialized::<f32>(shape) }
 }

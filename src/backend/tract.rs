@@ -1,12 +1,14 @@
 //! The default backend: tract, embedded, bound to one concrete tile shape.
 
+use std::collections::HashMap;
 use std::fmt::Debug;
 
 use ndarray::{ArrayViewD, ArrayViewMutD};
+use tract_onnx::pb;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::plan::SimpleState;
 
-use super::native::{nativize, reader};
+use super::native::{fuse_pointwise, nativize, reader};
 use super::{Backend, BackendError, Plan, check_shapes, tensor_shape};
 use crate::model::Model;
 
@@ -30,13 +32,21 @@ impl Backend for Tract {
             move |e: TractError| BackendError::Engine { backend: "tract", what, message: format!("{e:#}") }
         };
         nativize(&mut proto, &model.contract.banks, &dropped, tile);
-        let mut graph = reader().model_for_proto_model(&proto).map_err(engine("reading the graph"))?;
         let inputs: Vec<Vec<usize>> =
             model.contract.inputs.iter().map(|i| tensor_shape(&model.contract, i, tile)).collect();
-        for (i, shape) in inputs.iter().enumerate() {
-            graph.set_input_fact(i, f32::fact(shape).into()).map_err(engine("binding the input shapes"))?;
-        }
-        let plan = graph
+        let bound = |proto: &pb::ModelProto| {
+            let mut graph = reader().model_for_proto_model(proto)?;
+            for (i, shape) in inputs.iter().enumerate() {
+                graph.set_input_fact(i, f32::fact(shape).into())?;
+            }
+            Ok(graph)
+        };
+        let graph = bound(&proto).map_err(engine("reading the graph"))?;
+        let mut shapes = shapes(graph).map_err(engine("finding the shapes"))?;
+        shapes.extend(model.contract.inputs.iter().map(|i| i.name.clone()).zip(inputs.iter().cloned()));
+        fuse_pointwise(&mut proto, &shapes, tile);
+        let plan = bound(&proto)
+            .map_err(engine("reading the graph"))?
             .into_optimized()
             .and_then(tract_onnx::prelude::IntoRunnable::into_runnable)
             .map_err(engine("preparing the plan"))?;
@@ -47,6 +57,17 @@ impl Backend for Tract {
         let names = model.contract.inputs.iter().map(|i| i.name.clone()).collect();
         Ok(Box::new(TractPlan { state, names, inputs, outputs, dropped }))
     }
+}
+
+/// The shape of every tensor that a node makes, of a graph whose inputs are bound, by name.
+fn shapes(mut graph: InferenceModel) -> TractResult<HashMap<String, Vec<usize>>> {
+    graph.analyse(false)?;
+    let mut shapes = HashMap::new();
+    for (outlet, name) in &graph.outlet_labels {
+        let dims = graph.outlet_fact(*outlet)?.shape.as_concrete_finite()?;
+        shapes.extend(dims.map(|dims| (name.clone(), dims.to_vec())));
+    }
+    Ok(shapes)
 }
 
 struct TractPlan {

@@ -27,6 +27,11 @@ impl Level {
                 .then_some(Self::Avx2),
             #[cfg(all(target_arch = "x86_64", feature = "std"))]
             std::arch::is_x86_feature_detected!("avx512f").then_some(Self::Avx512),
+            // Without an operating system only what the program was built for is known.
+            #[cfg(all(target_arch = "x86_64", not(feature = "std")))]
+            cfg!(all(target_feature = "avx2", target_feature = "fma")).then_some(Self::Avx2),
+            #[cfg(all(target_arch = "x86_64", not(feature = "std")))]
+            cfg!(target_feature = "avx512f").then_some(Self::Avx512),
             #[cfg(target_arch = "aarch64")]
             Some(Self::Neon),
         ]
@@ -203,6 +208,8 @@ unsafe fn block<V: Vector, const R: usize, const N: usize>(
         end[r] = spans[r].first + spans[r].taps.len();
         taps[r] = spans[r].taps.as_ptr();
     }
+    // Neighbouring rows with the taps of the interior: each starts one source row after the one before.
+    let stairs = (0..R).all(|r| first[r] == r && end[r] == first[r] + spans[0].taps.len()) && end[0] >= R;
     let fold = |a: [usize; R], f: fn(usize, usize) -> usize| a.into_iter().reduce(f).unwrap_or(0);
     let (begin, finish) = (fold(first, usize::min), fold(end, usize::max));
     let low = fold(first, usize::max).min(finish);
@@ -210,19 +217,43 @@ unsafe fn block<V: Vector, const R: usize, const N: usize>(
     // SAFETY: every source row that is read has a tap, so that the caller's check covers it; so do the outputs.
     unsafe {
         // Rows enter one after the other, are all there, and leave one after the other.
-        for (range, all) in [(begin..low, false), (low..high, true), (high..finish, false)] {
-            for s in range {
-                let row = source.add(s * stride);
-                let mut values = [V::zero(); N];
-                for (n, value) in values.iter_mut().enumerate() {
-                    *value = V::load(row.add(n * V::LANES));
+        if stairs {
+            for s in 0..R - 1 {
+                let values = loaded::<V, N>(source.add(s * stride));
+                for r in 0..=s {
+                    add::<V, N>(&mut sums[r], *taps[r].add(s - r), &values);
                 }
+            }
+        } else {
+            for s in begin..low {
+                let values = loaded::<V, N>(source.add(s * stride));
                 for r in 0..R {
-                    if all || (s >= first[r] && s < end[r]) {
-                        let tap = V::splat(*taps[r].add(s - first[r]));
-                        for (sum, value) in sums[r].iter_mut().zip(&values) {
-                            *sum = sum.add_product(tap, *value);
-                        }
+                    if s >= first[r] && s < end[r] {
+                        add::<V, N>(&mut sums[r], *taps[r].add(s - first[r]), &values);
+                    }
+                }
+            }
+        }
+        for s in low..high {
+            let values = loaded::<V, N>(source.add(s * stride));
+            for r in 0..R {
+                add::<V, N>(&mut sums[r], *taps[r].add(s - first[r]), &values);
+            }
+        }
+        if stairs {
+            for left in 1..R {
+                let s = high + left - 1;
+                let values = loaded::<V, N>(source.add(s * stride));
+                for r in left..R {
+                    add::<V, N>(&mut sums[r], *taps[r].add(s - r), &values);
+                }
+            }
+        } else {
+            for s in high..finish {
+                let values = loaded::<V, N>(source.add(s * stride));
+                for r in 0..R {
+                    if s >= first[r] && s < end[r] {
+                        add::<V, N>(&mut sums[r], *taps[r].add(s - first[r]), &values);
                     }
                 }
             }
@@ -232,6 +263,34 @@ unsafe fn block<V: Vector, const R: usize, const N: usize>(
                 sum.store(out.add(r * pitch + n * V::LANES));
             }
         }
+    }
+}
+
+/// `N` vectors from `row` on.
+///
+/// # Safety
+/// They can be read, and the processor has the instructions.
+#[inline(always)]
+unsafe fn loaded<V: Vector, const N: usize>(row: *const f32) -> [V; N] {
+    let mut values = [V::zero(); N];
+    for (n, value) in values.iter_mut().enumerate() {
+        // SAFETY: the caller's.
+        *value = unsafe { V::load(row.add(n * V::LANES)) };
+    }
+    values
+}
+
+/// Add `tap` times the values to the sums.
+///
+/// # Safety
+/// The processor has the instructions.
+#[inline(always)]
+unsafe fn add<V: Vector, const N: usize>(sums: &mut [V; N], tap: f32, values: &[V; N]) {
+    // SAFETY: the caller's.
+    let tap = unsafe { V::splat(tap) };
+    for (sum, value) in sums.iter_mut().zip(values) {
+        // SAFETY: the caller's.
+        *sum = unsafe { sum.add_product(tap, *value) };
     }
 }
 

@@ -1,0 +1,458 @@
+//! Finding the pointwise parts of a graph and writing each as one [`Program`].
+//!
+//! Operators on whole maps between two banks depend on nothing but the same pixel (and, over a window, on the same
+//! pixel of each frame). All of them that lie between the same banks form one group: a node's group is the longest
+//! way from the inputs to it, counted in nodes that are not pointwise, so that no way out of a group leads back.
+
+use std::collections::{HashMap, HashSet};
+
+use tract_onnx::pb;
+
+use super::pointwise::{Argument, Instruction, Operator, Program, Target};
+
+/// Steps up to which a tensor is computed again by the next group that reads it.
+const MOST_REPEATED: usize = 12;
+/// Planes of one tensor at most; a window has fewer frames.
+const MOST_PLANES: usize = 64;
+
+/// One group: what it replaces, and how it is computed.
+#[derive(Debug)]
+pub(super) struct Group {
+    /// Tensors that it reads.
+    pub(super) inputs: Vec<String>,
+    /// Tensors that it makes, with their shapes.
+    pub(super) outputs: Vec<(String, Vec<usize>)>,
+    pub(super) program: Program,
+}
+
+/// Take the pointwise nodes out of `graph`; `put` gives the node that stands for each group.
+///
+/// `shapes` holds the shape of every tensor, `tile` that of a map: (y, x) or (sample).
+pub(super) fn fuse(
+    graph: &mut pb::GraphProto,
+    shapes: &HashMap<String, Vec<usize>>,
+    tile: &[usize],
+    put: impl Fn(&Group) -> pb::NodeProto,
+) {
+    let view = View::new(graph, shapes, tile);
+    let levels = view.levels();
+    let stored = view.stored(&levels);
+    let last = levels.iter().map(|l| l.0).max().unwrap_or(0);
+    let mut nodes = Vec::with_capacity(graph.node.len());
+    for level in 0..=last {
+        let at = |pointwise| {
+            let here = levels.iter().enumerate().filter(move |(_, l)| **l == (level, pointwise));
+            here.map(|(i, _)| i).collect::<Vec<usize>>()
+        };
+        nodes.extend(at(false).into_iter().map(|i| &graph.node[i]).filter(|n| !view.is_absorbed(n)).cloned());
+        if let Some(group) = view.group(&at(true), &levels, &stored) {
+            nodes.push(put(&group));
+        }
+    }
+    graph.node = nodes;
+}
+
+/// A graph with what is known of its tensors.
+struct View<'a> {
+    nodes: &'a [pb::NodeProto],
+    outputs: Vec<&'a str>,
+    shapes: &'a HashMap<String, Vec<usize>>,
+    tile: &'a [usize],
+    /// Numbers among the initializers.
+    numbers: HashMap<&'a str, f32>,
+    /// Lists of integers among the initializers.
+    integers: HashMap<&'a str, Vec<i64>>,
+    /// Which node makes a tensor.
+    made_by: HashMap<&'a str, usize>,
+}
+
+/// What a pointwise node does.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Action {
+    Plain(Operator),
+    /// The same values under another name or shape.
+    Rename,
+    /// Over the window: added, averaged, or the least.
+    Sum,
+    Mean,
+    Least,
+    /// A choice by a comparison, which is made where it is used.
+    Choice,
+}
+
+impl<'a> View<'a> {
+    fn new(graph: &'a pb::GraphProto, shapes: &'a HashMap<String, Vec<usize>>, tile: &'a [usize]) -> Self {
+        let numbers = graph.initializer.iter().filter_map(|t| Some((t.name.as_str(), number(t)?))).collect();
+        let integers = graph.initializer.iter().filter_map(|t| Some((t.name.as_str(), list(t)?))).collect();
+        let made = graph.node.iter().enumerate().flat_map(|(i, n)| n.output.iter().map(move |o| (o.as_str(), i)));
+        Self {
+            nodes: &graph.node,
+            outputs: graph.output.iter().map(|o| o.name.as_str()).collect(),
+            shapes,
+            tile,
+            numbers,
+            integers,
+            made_by: made.collect(),
+        }
+    }
+
+    /// Planes of a tensor of whole maps; `None` for any other tensor.
+    fn planes(&self, name: &str) -> Option<usize> {
+        let shape = self.shapes.get(name)?;
+        let lead = shape.len().checked_sub(self.tile.len())?;
+        let planes = shape[..lead].iter().product();
+        (shape[lead..] == *self.tile && (1..=MOST_PLANES).contains(&planes)).then_some(planes)
+    }
+
+    /// Whether a tensor can be read for an output of this many planes.
+    fn is_readable(&self, name: &str, planes: usize) -> bool {
+        if self.numbers.contains_key(name) {
+            return true;
+        }
+        let Some(shape) = self.shapes.get(name) else { return false };
+        let lead = shape.len().saturating_sub(self.tile.len());
+        let own: usize = shape[..lead].iter().product();
+        let trailing = shape[lead..].iter().rev().zip(self.tile.iter().rev());
+        (own == 1 || own == planes) && trailing.into_iter().all(|(have, full)| *have == 1 || have == full)
+    }
+
+    /// The comparison that a choice is made by: its two sides.
+    fn comparison(&self, condition: &str) -> Option<[&'a str; 2]> {
+        let node = &self.nodes[*self.made_by.get(condition)?];
+        match (node.op_type.as_str(), node.input.as_slice()) {
+            ("Greater", [a, b]) => Some([a, b]),
+            _ => None,
+        }
+    }
+
+    /// Whether the node is a comparison that every reader makes by itself.
+    fn is_absorbed(&self, node: &pb::NodeProto) -> bool {
+        let [output] = node.output.as_slice() else { return false };
+        let mut readers = self.nodes.iter().filter(|n| n.input.contains(output));
+        node.op_type == "Greater"
+            && !self.outputs.contains(&output.as_str())
+            && readers.all(|n| self.action(n) == Some(Action::Choice))
+    }
+
+    /// What the node does if it is pointwise on whole maps.
+    fn action(&self, node: &pb::NodeProto) -> Option<Action> {
+        let [output] = node.output.as_slice() else { return None };
+        let planes = self.planes(output)?;
+        let readable = |names: &[String]| names.iter().all(|n| self.is_readable(n, planes));
+        let along_window = || {
+            let attribute = |name: &str| node.attribute.iter().find(|a| a.name == name);
+            let given = node.input.get(1).and_then(|n| self.integers.get(n.as_str()).cloned());
+            let axes = given.or_else(|| attribute("axes").map(|a| a.ints.clone()))?;
+            let kept = attribute("keepdims").is_none_or(|a| a.i == 1);
+            let from = node.input.first()?;
+            let rank = self.shapes.get(from)?.len();
+            (axes == [1] && kept && rank == self.tile.len() + 2 && planes == 1).then(|| self.planes(from)).flatten()
+        };
+        match node.op_type.as_str() {
+            "Identity" | "Squeeze" | "Unsqueeze" | "Reshape" => {
+                (self.planes(node.input.first()?)? == planes).then_some(Action::Rename)
+            }
+            "ReduceSum" => along_window().map(|_| Action::Sum),
+            "ReduceMean" => along_window().map(|_| Action::Mean),
+            "ReduceMin" => along_window().map(|_| Action::Least),
+            "Where" => {
+                let [condition, yes, no] = node.input.as_slice() else { return None };
+                let [a, b] = self.comparison(condition)?;
+                let all = [a, b, yes.as_str(), no.as_str()];
+                all.iter().all(|n| self.is_readable(n, planes)).then_some(Action::Choice)
+            }
+            name => {
+                let operator = Operator::named(name)?;
+                let two = matches!(
+                    operator,
+                    Operator::Add | Operator::Sub | Operator::Mul | Operator::Div | Operator::Max | Operator::Min
+                );
+                (node.input.len() == 1 + usize::from(two) && readable(&node.input)).then_some(Action::Plain(operator))
+            }
+        }
+    }
+
+    /// The tensors that a node reads when it is computed in a group.
+    fn reads(&self, node: &'a pb::NodeProto, action: Action) -> Vec<&'a str> {
+        let inputs = || node.input.iter().map(String::as_str);
+        match action {
+            Action::Plain(_) => inputs().collect(),
+            Action::Rename | Action::Sum | Action::Mean | Action::Least => inputs().take(1).collect(),
+            Action::Choice => {
+                let sides = self.comparison(&node.input[0]).into_iter().flatten();
+                sides.chain(inputs().skip(1)).collect()
+            }
+        }
+    }
+
+    /// For every node its level, and whether it is a pointwise one.
+    fn levels(&self) -> Vec<(usize, bool)> {
+        let mut of_tensor: HashMap<&str, usize> = HashMap::new();
+        let mut levels = Vec::with_capacity(self.nodes.len());
+        for node in self.nodes {
+            let most = |names: &mut dyn Iterator<Item = &str>| {
+                names.map(|n| of_tensor.get(n).copied().unwrap_or(0)).max().unwrap_or(0)
+            };
+            let level = match self.action(node) {
+                Some(action) => (most(&mut self.reads(node, action).into_iter()).max(1), true),
+                None => match most(&mut node.input.iter().map(String::as_str)) {
+                    0 => (0, false),
+                    level => (level + 1, false),
+                },
+            };
+            for output in &node.output {
+                of_tensor.insert(output, level.0);
+            }
+            levels.push(level);
+        }
+        levels
+    }
+
+    /// The tensors of a group that later groups read rather than compute again: those that take many steps.
+    fn stored(&self, levels: &[(usize, bool)]) -> HashSet<&'a str> {
+        let mut stored = HashSet::new();
+        // The steps from the inputs of the group, or from what is stored, to each tensor.
+        let mut steps: HashMap<&str, HashSet<usize>> = HashMap::new();
+        for (i, node) in self.nodes.iter().enumerate() {
+            let (level, Some(action)) = (levels[i].0, self.action(node)) else { continue };
+            let mut own = HashSet::from([i]);
+            for name in self.reads(node, action) {
+                own.extend(steps.get(name).into_iter().flatten());
+            }
+            let name = node.output[0].as_str();
+            let later = |(n, l): (&'a pb::NodeProto, &(usize, bool))| {
+                let reads = self.action(n).map(|a| self.reads(n, a)).unwrap_or_default();
+                l.0 > level && reads.contains(&name)
+            };
+            if own.len() > MOST_REPEATED && self.nodes.iter().zip(levels).any(later) {
+                stored.insert(name);
+                own.clear();
+            }
+            steps.insert(name, own);
+        }
+        stored
+    }
+
+    /// The group of these nodes; `None` where nothing else needs what they make.
+    fn group(&self, members: &[usize], levels: &[(usize, bool)], stored: &HashSet<&'a str>) -> Option<Group> {
+        let level = levels[*members.first()?].0;
+        let earlier = |i: usize| levels[i].0 < level;
+        let external = stored.iter().copied().filter(|n| self.made_by.get(n).is_some_and(|i| earlier(*i))).collect();
+        let mut needed: HashSet<&str> = self.outputs.iter().copied().collect();
+        needed.extend(stored);
+        for node in self.nodes {
+            if self.action(node).is_none() && !self.is_absorbed(node) {
+                needed.extend(node.input.iter().map(String::as_str));
+            }
+        }
+        let mut writer = Writer { view: self, external, inputs: Vec::new(), values: HashMap::new(), steps: Vec::new() };
+        let mut outputs = Vec::new();
+        for &i in members {
+            let node = &self.nodes[i];
+            let name = node.output[0].as_str();
+            let planes = self.planes(name)?;
+            if needed.contains(name) {
+                for plane in 0..planes {
+                    let value = writer.read(name, plane);
+                    let offset = plane * self.tile.iter().product::<usize>();
+                    writer.steps.push((Operator::Copy, vec![value], Some((outputs.len(), offset))));
+                }
+                outputs.push((name.to_owned(), self.shapes.get(name)?.clone()));
+            }
+        }
+        if outputs.is_empty() {
+            return None;
+        }
+        let (rows, columns) = match *self.tile {
+            [rows, columns] => (rows, columns),
+            _ => (1, self.tile.iter().product()),
+        };
+        let Writer { inputs, steps, .. } = writer;
+        let (registers, instructions) = allocate(&steps);
+        Some(Group { inputs, outputs, program: Program { rows, columns, registers, instructions } })
+    }
+}
+
+/// A value while registers are not given out yet.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Value {
+    /// The result of a step.
+    Step(usize),
+    Other(Argument),
+}
+
+/// An operator, its arguments, and the place in an output where its result goes, if it does.
+type Step = (Operator, Vec<Value>, Option<(usize, usize)>);
+
+/// A program under construction.
+struct Writer<'a> {
+    view: &'a View<'a>,
+    /// Stored tensors of earlier groups.
+    external: HashSet<&'a str>,
+    inputs: Vec<String>,
+    values: HashMap<(&'a str, usize), Value>,
+    steps: Vec<Step>,
+}
+
+impl<'a> Writer<'a> {
+    fn step(&mut self, operator: Operator, arguments: Vec<Value>) -> Value {
+        self.steps.push((operator, arguments, None));
+        Value::Step(self.steps.len() - 1)
+    }
+
+    /// One plane of what a node makes.
+    fn value(&mut self, node: &'a pb::NodeProto, action: Action, plane: usize) -> Value {
+        let reads = self.view.reads(node, action);
+        let over_window = |writer: &mut Self, operator: Operator| {
+            let planes = writer.view.planes(reads[0]).unwrap_or(1);
+            let first = writer.read(reads[0], 0);
+            (1..planes).fold(first, |sum, p| {
+                let next = writer.read(reads[0], p);
+                writer.step(operator, vec![sum, next])
+            })
+        };
+        match action {
+            Action::Rename => self.read(reads[0], plane),
+            Action::Plain(operator) => {
+                let arguments = reads.iter().map(|n| self.read(n, plane)).collect();
+                self.step(operator, arguments)
+            }
+            Action::Choice => {
+                let arguments = reads.iter().map(|n| self.read(n, plane)).collect();
+                self.step(Operator::Select, arguments)
+            }
+            Action::Sum => over_window(self, Operator::Add),
+            Action::Least => over_window(self, Operator::Min),
+            Action::Mean => {
+                let sum = over_window(self, Operator::Add);
+                let planes = self.view.planes(reads[0]).unwrap_or(1) as f32;
+                self.step(Operator::Div, vec![sum, Value::Other(Argument::Constant(planes.to_bits()))])
+            }
+        }
+    }
+
+    /// One plane of a tensor, which is broadcast where it has but one.
+    fn read(&mut self, name: &'a str, plane: usize) -> Value {
+        if let Some(number) = self.view.numbers.get(name) {
+            return Value::Other(Argument::Constant(number.to_bits()));
+        }
+        // What another group computes is computed again: registers are cheaper than a map in memory.
+        if !self.external.contains(name)
+            && let Some(node) = self.view.made_by.get(name).map(|i| &self.view.nodes[*i])
+            && let Some(action) = self.view.action(node)
+        {
+            let plane = if self.view.planes(name) == Some(1) { 0 } else { plane };
+            if let Some(value) = self.values.get(&(name, plane)) {
+                return *value;
+            }
+            let value = self.value(node, action, plane);
+            self.values.insert((name, plane), value);
+            return value;
+        }
+        let input = self.inputs.iter().position(|n| n == name).unwrap_or_else(|| {
+            self.inputs.push(name.to_owned());
+            self.inputs.len() - 1
+        });
+        let shape = self.view.shapes.get(name).map_or(&[][..], Vec::as_slice);
+        let lead = shape.len().saturating_sub(self.view.tile.len());
+        let own: usize = shape[..lead].iter().product();
+        let trailing = &shape[lead..];
+        let width = trailing.last().copied().unwrap_or(1);
+        let height = if self.view.tile.len() == 2 && trailing.len() == 2 { trailing[0] } else { 1 };
+        let tall = self.view.tile.len() == 2 && self.view.tile[0] == height && height > 1;
+        let wide = self.view.tile.last() == Some(&width) && width > 1;
+        Value::Other(Argument::Input {
+            input,
+            offset: if own > 1 { plane * width * height } else { 0 },
+            row: if tall { width } else { 0 },
+            column: usize::from(wide),
+        })
+    }
+}
+
+/// Give every step a register from when it is computed to when it is last read.
+///
+/// A result that is read by nothing but a copy to an output is written there at once.
+fn allocate(steps: &[Step]) -> (usize, Vec<Instruction>) {
+    let mut last_read = vec![0; steps.len()];
+    let mut readers = vec![0; steps.len()];
+    for (i, (_, arguments, _)) in steps.iter().enumerate() {
+        for argument in arguments {
+            if let Value::Step(s) = argument {
+                last_read[*s] = i;
+                readers[*s] += 1;
+            }
+        }
+    }
+    let mut instructions = Vec::with_capacity(steps.len());
+    let mut register = vec![usize::MAX; steps.len()];
+    let mut free: Vec<usize> = Vec::new();
+    let mut count = 0;
+    for (i, (operator, arguments, output)) in steps.iter().enumerate() {
+        if output.is_none() && readers[i] == 0 {
+            continue;
+        }
+        let written = |s: usize| readers[s] == 1 && steps[last_read[s]].2.is_some();
+        if let (Some(_), Some(Value::Step(s))) = (output, arguments.first())
+            && written(*s)
+        {
+            // The step itself went to the output.
+            continue;
+        }
+        let target = match output {
+            Some((output, offset)) => Target::Output { output: *output, offset: *offset },
+            None if written(i) => {
+                let (output, offset) = steps[last_read[i]].2.unwrap_or_default();
+                Target::Output { output, offset }
+            }
+            None => {
+                // Taken before those of the arguments are given back: a target is never an argument.
+                register[i] = free.pop().unwrap_or_else(|| {
+                    count += 1;
+                    count - 1
+                });
+                Target::Register(register[i])
+            }
+        };
+        let resolved = arguments
+            .iter()
+            .map(|a| match a {
+                Value::Step(s) => Argument::Register(register[*s]),
+                Value::Other(argument) => *argument,
+            })
+            .collect();
+        instructions.push(Instruction { operator: *operator, arguments: resolved, target });
+        let mut done: Vec<usize> = arguments
+            .iter()
+            .filter_map(|a| if let Value::Step(s) = a { Some(*s) } else { None })
+            .filter(|s| last_read[*s] == i)
+            .collect();
+        done.sort_unstable();
+        done.dedup();
+        free.extend(done.into_iter().map(|s| register[s]));
+    }
+    (count, instructions)
+}
+
+fn number(tensor: &pb::TensorProto) -> Option<f32> {
+    let one = tensor.dims.iter().product::<i64>() == 1;
+    if !one || tensor.data_type != pb::tensor_proto::DataType::Float as i32 {
+        return None;
+    }
+    match (tensor.float_data.first(), tensor.raw_data.first_chunk::<4>()) {
+        (Some(v), _) => Some(*v),
+        (None, Some(bytes)) => Some(f32::from_le_bytes(*bytes)),
+        (None, None) => None,
+    }
+}
+
+fn list(tensor: &pb::TensorProto) -> Option<Vec<i64>> {
+    if tensor.data_type != pb::tensor_proto::DataType::Int64 as i32 {
+        return None;
+    }
+    if !tensor.int64_data.is_empty() {
+        return Some(tensor.int64_data.clone());
+    }
+    let bytes = tensor.raw_data.chunks_exact(8);
+    Some(bytes.filter_map(|b| Some(i64::from_le_bytes(b.try_into().ok()?))).collect())
+}
