@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use mollifier::backend::{Backend, Plan, Tract, tensor_shape};
+use mollifier::backend::{Backend, PlainTract, Plan, Tract, tensor_shape};
 #[cfg(feature = "ort")]
 use mollifier::backend::{Ort, Provider};
 use mollifier::model::{AGREEMENT_BOUND, BakeOptions, InputRole, Kind, Model, agreement, bake};

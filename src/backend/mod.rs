@@ -9,7 +9,7 @@ mod tract;
 
 #[cfg(feature = "ort")]
 pub use ort::{Ort, Provider};
-pub use tract::Tract;
+pub use tract::{PlainTract, Tract};
 
 use ndarray::{ArrayViewD, ArrayViewMutD};
 

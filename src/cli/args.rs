@@ -106,6 +106,9 @@ pub(crate) enum FormatArg {
 pub(crate) enum BackendArg {
     Auto,
     Tract,
+    /// tract without our own operators, to measure against
+    #[value(hide = true)]
+    TractPlain,
     Ort,
     OrtCuda,
     OrtTensorrt,

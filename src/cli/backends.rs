@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::Result;
-use mollifier::backend::{Backend, Tract};
+use mollifier::backend::{Backend, PlainTract, Tract};
 
 use super::args::BackendArg;
 #[cfg(not(feature = "ort"))]
@@ -15,6 +15,7 @@ use super::failure::misuse;
 pub(crate) fn backend(arg: BackendArg, library: Option<&Path>) -> Result<Box<dyn Backend>> {
     match arg {
         BackendArg::Auto | BackendArg::Tract => Ok(Box::new(Tract)),
+        BackendArg::TractPlain => Ok(Box::new(PlainTract)),
         #[cfg(feature = "ort")]
         BackendArg::Ort | BackendArg::OrtCuda | BackendArg::OrtTensorrt => {
             use mollifier::backend::{Ort, Provider};
