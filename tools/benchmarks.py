@@ -60,11 +60,11 @@ def table(sizes: list[str], rounds: int, ort: Path | None) -> list[str]:
                     runs[backend].append(measure(model, backend, size, ort))
             middle = {b: statistics.median(t for t, _ in r) for b, r in runs.items()}
             peak = {b: max(p for _, p in r) / 2**20 for b, r in runs.items()}
-            against = lambda b: f"{middle[b] / middle['tract']:.1f}" if b in middle else "-"  # noqa: E731
+            ratio = {b: f"{middle[b] / middle['tract']:.1f}" for b in backends}
             rows.append(
                 f"| {model.stem} | {size} | "
                 + " | ".join(f"{middle[b]:.1f}" for b in backends)
-                + f" | {against('ort')} | {against('tract-plain')} | "
+                + f" | {ratio.get('ort', '-')} | {ratio['tract-plain']} | "
                 + ", ".join(f"{peak[b]:.0f}" for b in backends)
                 + " |"
             )
