@@ -22,6 +22,7 @@ fn misuse_is_one_line_and_exit_code_2() {
         (&["rnu"], "rnu"),
         (&["run", "m.onnx", "u.tif", "--follow"], "--follow"),
         (&["run", "m.onnx", "u.tif", "--noise", "-1"], "at least 0"),
+        (&["bake", "s.toml", "--front-end", "--trunk", "t.onnx", "-o", "m.onnx"], "at most one"),
         (&["run", "m.onnx", "u.tif", "--spacing", "x=0,1um"], "spacing"),
         (&["run", "m.onnx", "u.tif", "--with", "kappa"], "NAME="),
         (&["run", "m.onnx", "u.tif", "--threads", "0"], "--threads"),

@@ -7,7 +7,7 @@ const HEAT: &str = include_str!("../models/heat-closed-form.toml");
 const LANGEVIN: &str = include_str!("../models/langevin-closed-form.toml");
 
 fn model(spec: &str, aspect: Option<Aspect>) -> Model {
-    let bytes = bake("spec", spec, BakeOptions { aspect, ..BakeOptions::default() }).expect("a spec that bakes");
+    let bytes = bake("spec", spec, &BakeOptions { aspect, ..BakeOptions::default() }).expect("a spec that bakes");
     Model::from_bytes("model", &bytes).expect("a model")
 }
 

@@ -25,6 +25,7 @@ pub(super) enum Operator {
     Log,
     Tanh,
     Sigmoid,
+    Relu,
     Copy,
     /// The third argument where the first is greater than the second, else the fourth.
     Select,
@@ -48,6 +49,7 @@ impl Operator {
             "Log" => Self::Log,
             "Tanh" => Self::Tanh,
             "Sigmoid" => Self::Sigmoid,
+            "Relu" => Self::Relu,
             _ => return None,
         })
     }
@@ -201,6 +203,7 @@ fn compute<'a>(operator: Operator, at: impl Fn(usize) -> Piece<'a>, out: &mut [f
         Operator::Log => each(at(0), out, f32::ln),
         Operator::Tanh => each(at(0), out, f32::tanh),
         Operator::Sigmoid => each(at(0), out, |a| 1.0 / (1.0 + exp(-a))),
+        Operator::Relu => each(at(0), out, |a| if a < 0.0 { 0.0 } else { a }),
         Operator::Copy => each(at(0), out, |a| a),
         Operator::Select => select([at(0), at(1), at(2), at(3)], out),
     }

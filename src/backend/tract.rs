@@ -8,7 +8,7 @@ use tract_onnx::pb;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::plan::SimpleState;
 
-use super::native::{fuse_pointwise, nativize, reader};
+use super::native::{fuse_pointwise, nativize, reader, replace_convolutions};
 use super::{Backend, BackendError, Plan, check_shapes, tensor_shape};
 use crate::graph::merge_twins;
 use crate::model::Model;
@@ -72,6 +72,7 @@ fn prepare(model: &Model, tile: &[usize], own: bool) -> Result<Box<dyn Plan>, Ba
         let graph = bound(&proto).map_err(engine("reading the graph"))?;
         let mut shapes = shapes(graph).map_err(engine("finding the shapes"))?;
         shapes.extend(model.contract.inputs.iter().map(|i| i.name.clone()).zip(inputs.iter().cloned()));
+        replace_convolutions(&mut proto, &shapes, tile);
         fuse_pointwise(&mut proto, &shapes, tile);
     }
     let plan = bound(&proto)

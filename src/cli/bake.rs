@@ -3,20 +3,21 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use mollifier::model::{BakeOptions, Model, bake as write_model};
+use mollifier::model::{BakeOptions, Model, Trunk, bake as write_model};
 
 use super::args::BakeArgs;
 use super::failure::misuse;
 use super::say;
 
 pub(crate) fn bake(args: &BakeArgs) -> Result<()> {
-    if let Some(trunk) = &args.trunk {
-        return Err(misuse(format!("--trunk {}: learned trunks are not built into this version", trunk.display())));
+    if args.front_end && args.trunk.is_some() {
+        return Err(misuse("--front-end and --trunk: got both, expected at most one".to_owned()));
     }
+    let trunk = args.trunk.as_deref().map(Trunk::load).transpose()?;
     let path = args.spec.display().to_string();
     let text = std::fs::read_to_string(&args.spec).map_err(|e| anyhow::anyhow!("{path}: could not be read: {e}"))?;
-    let options = BakeOptions { aspect: args.aspect, front_end: args.front_end };
-    let bytes = write_model(&path, &text, options)?;
+    let options = BakeOptions { aspect: args.aspect, front_end: args.front_end, trunk };
+    let bytes = write_model(&path, &text, &options)?;
     // What cannot be read back is not written.
     let output = args.output.display().to_string();
     let model = Model::from_bytes(&output, &bytes)?;

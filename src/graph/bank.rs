@@ -1,5 +1,7 @@
 //! The operators of one radius inside a graph, and their exactly known noise gains.
 
+use std::collections::HashSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Graph, Value, node, value::farthest};
@@ -126,6 +128,21 @@ impl BankRecord {
             correction: self.correction,
             edge_average: self.edge_average,
         })
+    }
+
+    /// The record of what is left of the bank in a graph that makes the tensors `made`; `None` if nothing is.
+    pub(super) fn without_all_but(&self, made: &HashSet<&str>) -> Option<Self> {
+        let mut left = Self { inputs: Vec::new(), outputs: Vec::new(), ..self.clone() };
+        left.gains.retain(|g| made.contains(g.as_str()));
+        for output in self.outputs.iter().filter(|o| made.contains(o.name.as_str())) {
+            let name = &self.inputs[output.input];
+            let input = left.inputs.iter().position(|i| i == name).unwrap_or_else(|| {
+                left.inputs.push(name.clone());
+                left.inputs.len() - 1
+            });
+            left.outputs.push(BankOutput { input, ..output.clone() });
+        }
+        (!left.outputs.is_empty()).then_some(left)
     }
 
     /// The smallest tensor the bank fits, along each spatial axis.
@@ -258,6 +275,27 @@ impl Bank {
     /// As [`apply`](Self::apply).
     pub fn gain(&self, terms: Terms<'_>) -> Result<Value, GraphError> {
         self.covariance(terms, self, terms)
+    }
+
+    /// What [`gain`](Self::gain) is away from the border.
+    ///
+    /// # Errors
+    /// As [`apply`](Self::apply).
+    pub fn interior_gain(&self, terms: Terms<'_>) -> Result<f64, GraphError> {
+        let mut sum = 0.0;
+        for (w, o) in terms {
+            self.check(o)?;
+            for (v, p) in terms {
+                self.check(p)?;
+                let mut product = w * v;
+                for axis in 0..self.graph.axes() {
+                    let (a, b) = (self.kernel(axis, o[axis])?, self.kernel(axis, p[axis])?);
+                    product *= a.taps().iter().zip(b.taps()).map(|(a, b)| a * b).sum::<f64>();
+                }
+                sum += product;
+            }
+        }
+        Ok(sum)
     }
 
     /// The covariance, for white noise of variance 1 in one common input, of a weighted sum of this bank's

@@ -35,7 +35,7 @@ pub(crate) use node::{bind_shape, float_tensor, merge_twins, node, prune, suppla
 pub use value::{Condition, Value};
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use tract_onnx::pb;
@@ -131,6 +131,50 @@ impl Graph {
         self.0.borrow_mut().outputs.push((node::tensor_info(&squeezed, &dims), value.reach.clone()));
     }
 
+    /// Declare `values`, maps stacked as channels, to be the graph output `name`: (1, channel, y, x) or
+    /// (1, channel, sample). Gives the stack.
+    pub fn stacked_output(&self, name: &str, values: &[&Value]) -> Value {
+        let stack = self.stack(values);
+        self.node_named("Identity", &[&stack.name], Vec::new(), name);
+        let mut dims = vec![node::Dim::Fixed(1), node::Dim::Fixed(values.len())];
+        dims.extend(self.spatial_dims());
+        self.0.borrow_mut().outputs.push((node::tensor_info(name, &dims), stack.reach.clone()));
+        stack
+    }
+
+    /// Maps as the channels of one tensor: (1, channel, y, x) or (1, channel, sample).
+    #[must_use]
+    pub fn stack(&self, values: &[&Value]) -> Value {
+        let names: Vec<&str> = values.iter().map(|v| v.name.as_str()).collect();
+        let name = self.node("Concat", &names, vec![node::int("axis", 1)]);
+        self.value(name, value::farthest(values))
+    }
+
+    /// Put `part`, a graph of one input, behind `input`; its tensors get `prefix` before their names.
+    ///
+    /// Gives the part's outputs, which reach `reach` further than `input` along each axis.
+    pub(crate) fn embed(&self, prefix: &str, part: &pb::GraphProto, input: &Value, reach: usize) -> Vec<Value> {
+        let constants: Vec<&str> = part.initializer.iter().map(|t| t.name.as_str()).collect();
+        let entry = part.input.iter().map(|i| i.name.as_str()).find(|n| !constants.contains(n)).unwrap_or_default();
+        let renamed = |name: &str| if name == entry { input.name.clone() } else { format!("{prefix}.{name}") };
+        let mut inner = self.0.borrow_mut();
+        for tensor in &part.initializer {
+            inner.initializers.push(pb::TensorProto { name: renamed(&tensor.name), ..tensor.clone() });
+        }
+        for node in &part.node {
+            inner.nodes.push(pb::NodeProto {
+                // Names may be left out, but engines want each one once.
+                name: format!("{prefix}.{}", node.output.first().unwrap_or(&node.name)),
+                input: node.input.iter().map(|n| renamed(n)).collect(),
+                output: node.output.iter().map(|n| renamed(n)).collect(),
+                ..node.clone()
+            });
+        }
+        drop(inner);
+        let reach: Vec<usize> = input.reach.iter().map(|r| r + reach).collect();
+        part.output.iter().map(|o| self.value(renamed(&o.name), reach.clone())).collect()
+    }
+
     /// A constant scalar.
     #[must_use]
     pub fn scalar(&self, value: f64) -> Value {
@@ -163,7 +207,9 @@ impl Graph {
             ..Default::default()
         };
         prune(&mut graph);
-        Finished { graph, banks: inner.banks.clone(), halo }
+        let made: HashSet<&str> = graph.node.iter().flat_map(|n| &n.output).map(String::as_str).collect();
+        let banks = inner.banks.iter().filter_map(|b| b.without_all_but(&made)).collect();
+        Finished { banks, graph, halo }
     }
 
     /// A graph input with spatial axes, for their sizes.

@@ -5,24 +5,32 @@ use sha2::{Digest, Sha256};
 use tract_onnx::pb;
 
 use super::contract::{AxisGrid, Contract, METADATA_KEY, Physics, Provenance, VERSION};
-use super::{Aspect, ModelError, Spec};
-use crate::graph::{Graph, IR_VERSION, OPSET};
+use super::{Aspect, FEATURES, ModelError, Spec, Trunk, TrunkRecord};
+use crate::graph::{Graph, IR_VERSION, OPSET, Value};
 use crate::physics::{self, Design, InputRole, Inputs, Kind, Output, Transform};
 
+/// Bound of a trunk's delta and log_std: factors beyond e^8 are no estimates, and exp stays finite.
+const LARGEST: f64 = 8.0;
+
 /// Choices at baking time that are not in the spec.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct BakeOptions {
     /// Lay the radii out for this pixel aspect instead of the spec's.
     pub aspect: Option<Aspect>,
-    /// Write the front end alone: the outputs are the feature maps that a trunk takes.
+    /// Write the front end alone: the closed form, and the maps that a trunk takes as one further output `features`.
     pub front_end: bool,
+    /// Put this trunk behind the front end; the model then gives `std` too, in the space of lambda's transform.
+    pub trunk: Option<Trunk>,
 }
 
 /// Write the model that `text`, a spec in TOML, describes. The same spec gives the same bytes.
 ///
 /// # Errors
 /// A spec that cannot be understood ([`ModelError::Spec`]) or built ([`ModelError::Physics`]).
-pub fn bake(path: &str, text: &str, options: BakeOptions) -> Result<Vec<u8>, ModelError> {
+pub fn bake(path: &str, text: &str, options: &BakeOptions) -> Result<Vec<u8>, ModelError> {
+    if let (true, Some(trunk)) = (options.front_end, &options.trunk) {
+        return Err(trunk.error("-", "a front end alone has no trunk: ask for one of the two".to_owned()));
+    }
     let spec = Spec::parse(path, text)?;
     let law = physics::law(&spec.physics).ok_or_else(|| ModelError::Spec {
         path: path.to_owned(),
@@ -53,17 +61,34 @@ pub fn bake(path: &str, text: &str, options: BakeOptions) -> Result<Vec<u8>, Mod
     let design =
         Design { aspect: if series { vec![1.0] } else { vec![aspect.y, aspect.x] }, table: spec.design.clone() };
     let estimate = law.build(&graph, &inputs, &design)?;
-    let outputs: Vec<Output> = if options.front_end {
-        for (name, value) in &estimate.features {
-            graph.output(name, value);
-        }
-        estimate.features.iter().map(|(name, _)| Output::new(name, "trunk input", "", Transform::Identity)).collect()
-    } else {
-        for (output, value) in description.outputs.iter().zip(&estimate.outputs) {
-            graph.output(&output.name, value);
-        }
-        description.outputs.clone()
-    };
+    let mut declared = description.outputs.clone();
+    let mut maps = estimate.outputs;
+    let (names, features): (Vec<&str>, Vec<&Value>) = estimate.features.iter().map(|(n, v)| (n.as_str(), v)).unzip();
+    let mut record = None;
+    if let Some(trunk) = &options.trunk {
+        let channels = graph.stack(&features);
+        let refine = estimate
+            .refine
+            .ok_or_else(|| trunk.error("features", format!("the law {} takes no trunk", description.name)))?;
+        trunk.check(names.len(), graph.axes())?;
+        let (delta, log_std) = trunk.behind(&graph, &channels);
+        let refined = refine(&delta.clamp(-LARGEST, LARGEST))?;
+        maps = refined.outputs;
+        maps.push(log_std.clamp(-LARGEST, LARGEST).exp().or_nan(&refined.seen));
+        declared.push(Output::new("std", "standard deviation", "", Transform::Identity));
+        record = Some(TrunkRecord {
+            sha256: trunk.sha256().to_owned(),
+            features: names.iter().map(|n| (*n).to_owned()).collect(),
+            reach: trunk.reach(),
+            multiply_adds: trunk.multiply_adds(),
+        });
+    }
+    for (output, value) in declared.iter().zip(&maps) {
+        graph.output(&output.name, value);
+    }
+    if options.front_end {
+        graph.stacked_output(FEATURES, &features);
+    }
     let finished = graph.finish(description.name);
     let axes: &[(&str, f64)] = match description.kind {
         Kind::Series => &[("t", 1.0)],
@@ -78,7 +103,7 @@ pub fn bake(path: &str, text: &str, options: BakeOptions) -> Result<Vec<u8>, Mod
         inputs: description.inputs.clone(),
         grid: axes.iter().map(|(name, aspect)| AxisGrid { name: (*name).to_owned(), aspect: *aspect }).collect(),
         aspect_tolerance: spec.aspect_tolerance,
-        outputs,
+        outputs: declared,
         alignment: vec![1; graph.axes()],
         min_size: largest(finished.banks.iter().map(crate::graph::BankRecord::min_size), graph.axes()),
         window: description.window,
@@ -86,10 +111,12 @@ pub fn bake(path: &str, text: &str, options: BakeOptions) -> Result<Vec<u8>, Mod
         halo: finished.halo,
         banks: finished.banks,
         trained: spec.tested.clone(),
+        trunk: record,
+        features: if options.front_end { names.iter().map(|n| (*n).to_owned()).collect() } else { Vec::new() },
         provenance: Provenance {
             writer: format!("mollifier {}", env!("CARGO_PKG_VERSION")),
             spec_sha256: hexadecimal(&Sha256::digest(text.as_bytes())),
-            seeds: Vec::new(),
+            seeds: options.trunk.as_ref().map(|t| t.seeds().to_vec()).unwrap_or_default(),
             accuracy: Vec::new(),
         },
     };

@@ -46,10 +46,23 @@ pub struct Provenance {
     pub writer: String,
     /// SHA-256 of the spec's text, hexadecimal.
     pub spec_sha256: String,
-    /// Seeds of the training sets, empty for a closed form.
+    /// First and last seed of the training set, empty for a closed form.
     pub seeds: Vec<u64>,
     /// Accuracy table as (condition, score) rows, as measured when the file was made.
     pub accuracy: Vec<(String, f64)>,
+}
+
+/// The learned network behind the front end.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TrunkRecord {
+    /// SHA-256 of the trunk's file, hexadecimal.
+    pub sha256: String,
+    /// Feature channels that it takes, in order.
+    pub features: Vec<String>,
+    /// Samples around an output that it adds to the front end's reach, along every tiled axis.
+    pub reach: usize,
+    /// Multiply-adds for each sample of the recording's grid.
+    pub multiply_adds: usize,
 }
 
 /// What a model file says of itself.
@@ -83,6 +96,13 @@ pub struct Contract {
     pub banks: Vec<Bank>,
     /// Ranges in which the accuracy was measured.
     pub trained: Vec<GroupRange>,
+    /// The learned network, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trunk: Option<TrunkRecord>,
+    /// The channels of the further graph output `features` (batch, channel, y, x) or (batch, channel, sample), in a
+    /// front end alone; empty otherwise.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub features: Vec<String>,
     /// Where the file came from.
     pub provenance: Provenance,
 }

@@ -71,6 +71,16 @@ pub enum ModelError {
         /// What is wrong: got, expected.
         message: String,
     },
+    /// A trunk that cannot stand behind a front end.
+    #[error("trunk {path}, {place}: {message}")]
+    Trunk {
+        /// The file.
+        path: String,
+        /// The node or tensor.
+        place: String,
+        /// What is wrong: got, expected.
+        message: String,
+    },
     /// A law that cannot be built from its spec.
     #[error(transparent)]
     Physics(#[from] PhysicsError),

@@ -7,9 +7,9 @@ use prost::Message;
 use sha2::{Digest, Sha256};
 use tract_onnx::pb;
 
-use super::ModelError;
 use super::bake::hexadecimal;
 use super::contract::{Contract, METADATA_KEY, VERSION};
+use super::{FEATURES, ModelError};
 
 /// An inverse model as read from its file: the contract and the graph.
 #[derive(Clone, Debug)]
@@ -85,7 +85,10 @@ fn check(path: &str, contract: &Contract, graph: &pb::GraphProto) -> Result<(), 
         return error(format!("got graph inputs {got:?}, expected {said:?}"));
     }
     let got: Vec<&str> = graph.output.iter().map(|o| o.name.as_str()).collect();
-    let said: Vec<&str> = contract.outputs.iter().map(|o| o.name.as_str()).collect();
+    let mut said: Vec<&str> = contract.outputs.iter().map(|o| o.name.as_str()).collect();
+    if !contract.features.is_empty() {
+        said.push(FEATURES);
+    }
     if got != said {
         return error(format!("got graph outputs {got:?}, expected {said:?}"));
     }

@@ -7,14 +7,16 @@ mod file;
 mod reference;
 mod restrict;
 mod spec;
+mod trunk;
 mod verify;
 
 pub use bake::{BakeOptions, bake};
 pub use contract::{
     AxisGrid, Bank, BankOutput, Contract, GroupRange, Input, InputRole, Kind, METADATA_KEY, Output, Physics,
-    Provenance, Transform, VERSION,
+    Provenance, Transform, TrunkRecord, VERSION,
 };
 pub use error::ModelError;
 pub use file::Model;
 pub use spec::{Aspect, Spec};
+pub use trunk::{FEATURES, Trunk};
 pub use verify::{AGREEMENT_BOUND, Agreement, Case, agreement};

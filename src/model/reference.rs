@@ -46,6 +46,7 @@ impl Model {
         graph
             .output
             .iter()
+            .take(self.contract.outputs.len())
             .map(|o| values.remove(&o.name).ok_or_else(|| fail(&o.name, "output was not computed".to_owned())))
             .collect()
     }
@@ -104,6 +105,7 @@ fn evaluate(node: &pb::NodeProto, args: &[&ArrayD<f64>]) -> Result<Vec<ArrayD<f6
         "Tanh" => unary(f64::tanh),
         "Sigmoid" => unary(|x| 1.0 / (1.0 + (-x).exp())),
         "Reciprocal" => unary(f64::recip),
+        "Relu" => unary(|x| x.max(0.0)),
         "Neg" => unary(|x| -x),
         "Identity" => one(args[0].clone()),
         "Shape" => one(vector(args[0].shape().iter().map(|n| *n as f64).collect())),
@@ -205,12 +207,10 @@ fn matmul(a: &ArrayD<f64>, b: &ArrayD<f64>) -> Result<ArrayD<f64>, String> {
     out.into_shape_with_order(IxDyn(&full([m, n]))).map_err(|e| e.to_string())
 }
 
-/// Convolution without stride, dilation or groups, over one or two spatial axes; a bias if there is one.
+/// Convolution without stride or groups, over one or two spatial axes; a bias if there is one.
 fn conv(node: &pb::NodeProto, args: &[&ArrayD<f64>]) -> Result<ArrayD<f64>, String> {
-    for (name, neutral) in [("strides", 1), ("dilations", 1)] {
-        if attribute(node, name).is_some_and(|a| a.ints.iter().any(|v| *v != neutral)) {
-            return Err(format!("{name} other than 1 are not among what `bake` writes"));
-        }
+    if attribute(node, "strides").is_some_and(|a| a.ints.iter().any(|v| *v != 1)) {
+        return Err("strides other than 1 are not among what `bake` writes".to_owned());
     }
     if attribute(node, "group").is_some_and(|a| a.i != 1) {
         return Err("grouped convolutions are not among what `bake` writes".to_owned());
@@ -222,8 +222,12 @@ fn conv(node: &pb::NodeProto, args: &[&ArrayD<f64>]) -> Result<ArrayD<f64>, Stri
         let p: Vec<usize> = a.ints.iter().map(|v| usize::try_from(*v).unwrap_or(0)).collect();
         if p.len() == 2 { vec![0, p[0], 0, p[1]] } else { p }
     });
+    let dilations: Vec<usize> = attribute(node, "dilations").map_or(vec![1; 2], |a| {
+        let d: Vec<usize> = a.ints.iter().map(|v| usize::try_from(*v).unwrap_or(1)).collect();
+        if d.len() == 1 { vec![1, d[0]] } else { d }
+    });
     let (xs, ws) = (x.shape().to_vec(), w.shape().to_vec());
-    let out_size = |d: usize| (xs[2 + d] + pads[d] + pads[2 + d] + 1).checked_sub(ws[2 + d]);
+    let out_size = |d: usize| (xs[2 + d] + pads[d] + pads[2 + d]).checked_sub(dilations[d] * (ws[2 + d] - 1));
     let (Some(oh), Some(ow)) = (out_size(0), out_size(1)) else {
         return Err(format!("input {xs:?} is smaller than the kernel {ws:?}"));
     };
@@ -235,9 +239,14 @@ fn conv(node: &pb::NodeProto, args: &[&ArrayD<f64>]) -> Result<ArrayD<f64>, Stri
                     for kx in 0..ws[3] {
                         let tap = w[[o, c, ky, kx]];
                         for y in 0..oh {
-                            let Some(sy) = (y + ky).checked_sub(pads[0]).filter(|s| *s < xs[2]) else { continue };
+                            let Some(sy) = (y + ky * dilations[0]).checked_sub(pads[0]).filter(|s| *s < xs[2]) else {
+                                continue;
+                            };
                             for xx in 0..ow {
-                                let Some(sx) = (xx + kx).checked_sub(pads[1]).filter(|s| *s < xs[3]) else { continue };
+                                let Some(sx) = (xx + kx * dilations[1]).checked_sub(pads[1]).filter(|s| *s < xs[3])
+                                else {
+                                    continue;
+                                };
                                 out[[n, o, y, xx]] += tap * x[[n, c, sy, sx]];
                             }
                         }

@@ -2,8 +2,10 @@
 
 mod axis;
 mod bank;
+mod convolution;
 mod pass;
 mod simd;
 
 pub use axis::Border;
 pub use bank::{BankError, BoundBank, Derivative};
+pub use convolution::{Convolution, ConvolutionShape};

@@ -3,7 +3,9 @@
 use serde::Deserialize;
 
 use super::aggregate::{Detail, Scale, aggregate, coverage, difference_gain, local_size};
-use super::{Description, Design, Estimate, Input, InputRole, Inputs, Kind, Law, Output, PhysicsError, Transform};
+use super::{
+    Description, Design, Estimate, Input, InputRole, Inputs, Kind, Law, Output, PhysicsError, Refined, Transform,
+};
 use crate::graph::{BankDesign, Edge, Graph, Value};
 use crate::kernel::Family;
 
@@ -149,20 +151,37 @@ impl Law for Heat {
         let around = bank("around".to_owned(), 2 * table.radii[0], Edge::Zero, None)?;
         let residual = local_size(&around, &misfit, &total.coverage)?.or_nan(&(&total.coverage - 0.5));
 
+        // For a trunk, after all that the closed form needs. Logarithms are taken against the neighbourhood's, so
+        // that no unit enters; the kernels' noise gains tell how near the frame's border is, and only there.
+        let log = -resistivity.ln();
+        let local = pooled(&(&log * &total.coverage))? / (pooled(&total.coverage)? + TINY);
+        let bounded = |ratio: &Value| (ratio + 1e-4).ln().clamp(-9.0, 4.0);
         let mut features = vec![
-            ("log_lambda".to_owned(), -resistivity.ln()),
-            ("log_relative_error".to_owned(), (&error / &resistivity + 1e-6).ln()),
+            ("log_lambda".to_owned(), (&log - local).clamp(-4.0, 4.0)),
+            ("log_error".to_owned(), bounded(&(&error / &resistivity))),
             ("support".to_owned(), support.clone()),
         ];
         for ((radius, scale), bank) in table.radii.iter().zip(&scales).zip(&banks) {
             // Estimate of this radius over the combined one, damped where it is all noise.
             let ratio = (&scale.estimate - &resistivity) / (&resistivity + &scale.error);
-            features.push((format!("ratio_r{radius}"), ratio.tanh() * bank.present()));
+            features.push((format!("ratio_r{radius}"), ratio.tanh() * &scale.coverage));
+            features.push((format!("log_error_r{radius}"), bounded(&(&scale.error / &resistivity)) * &scale.coverage));
+            let border = (bank.gain(&terms)? / bank.interior_gain(&terms)?).ln();
+            features.push((format!("border_r{radius}"), border * &scale.coverage));
         }
         for (radius, weight) in table.radii.iter().zip(&total.weights) {
             features.push((format!("weight_r{radius}"), weight.clone()));
         }
-        Ok(Estimate { outputs: vec![lambda, residual, support], features })
+        let (source, bend, area, covered) = (source.clone(), bend.clone(), grid.area(), total.coverage.clone());
+        let same = support.clone();
+        let refine = Box::new(move |delta: &Value| {
+            let resistivity = &resistivity * (-delta).exp();
+            let seen = &covered - 0.5;
+            let misfit = &source - &bend / &resistivity;
+            let residual = local_size(&around, &misfit, &covered)?.or_nan(&seen);
+            Ok(Refined { outputs: vec![(&area / resistivity).or_nan(&seen), residual, same.clone()], seen })
+        });
+        Ok(Estimate { outputs: vec![lambda, residual, support], features, refine: Some(refine) })
     }
 }
 

@@ -15,7 +15,9 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::{Description, Design, Estimate, Input, InputRole, Inputs, Kind, Law, Output, PhysicsError, Transform};
+use super::{
+    Description, Design, Estimate, Input, InputRole, Inputs, Kind, Law, Output, PhysicsError, Refined, Transform,
+};
 use crate::graph::{Bank, BankDesign, Edge, Graph, GraphError, Value};
 use crate::kernel::Family;
 
@@ -177,16 +179,21 @@ impl Law for HeatTransient {
             features.push((format!("laplacian_{radius}"), compressed(&s.den, &s.den_variance)));
         }
         let s = &scales[&residual_radius];
-        let residual = &s.num - &lambda * &s.den;
+        let (num, den) = (s.num.clone(), s.den.clone());
+        let residual = &num - &lambda * &den;
         let seen = (covered - 1e-6).min(&surrounded(graph, design, finest, &invalid)?);
-        Ok(Estimate {
-            outputs: {
-                let lambda = (lambda * grid.area()).or_nan(&seen);
-                let support = (support(&error) * valid).or_zero(&lambda);
-                vec![lambda, residual.or_nan(&seen), support]
-            },
-            features,
-        })
+        let area = grid.area();
+        let given = (&lambda * &area).or_nan(&seen);
+        let residual = residual.or_nan(&seen);
+        let support = (support(&error) * valid).or_zero(&given);
+        let outputs = vec![given, residual, support.clone()];
+        let refine = Box::new(move |delta: &Value| {
+            let lambda = &lambda * delta.exp();
+            let residual = (&num - &lambda * &den).or_nan(&seen);
+            let outputs = vec![(lambda * &area).or_nan(&seen), residual, support.clone()];
+            Ok(Refined { outputs, seen: seen.clone() })
+        });
+        Ok(Estimate { outputs, features, refine: Some(refine) })
     }
 }
 
@@ -437,7 +444,7 @@ pub(super) mod tests {
     ) -> Vec<ArrayD<f64>> {
         let path = format!("models/{law}-closed-form.toml");
         let text = std::fs::read_to_string(&path).expect("the spec is there");
-        let bytes = bake(&path, &text, BakeOptions::default()).expect("the spec bakes");
+        let bytes = bake(&path, &text, &BakeOptions::default()).expect("the spec bakes");
         let model = Model::from_bytes(law, &bytes).expect("the file reads");
         let window = [1, time.len(), size[0], size[1]];
         let inputs: Vec<ArrayD<f64>> = model

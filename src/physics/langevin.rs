@@ -123,7 +123,11 @@ impl Law for Langevin {
         for (radius, weight) in table.radii.iter().zip(&total.weights) {
             features.push((format!("weight_r{radius}"), weight.clone()));
         }
-        Ok(Estimate { outputs: vec![lambda.or_nan(&covered), residual.or_nan(&covered), total.coverage], features })
+        Ok(Estimate {
+            outputs: vec![lambda.or_nan(&covered), residual.or_nan(&covered), total.coverage],
+            features,
+            refine: None,
+        })
     }
 }
 

@@ -23,13 +23,25 @@ pub use setting::{Design, Grid, Inputs, PhysicsError};
 
 use crate::graph::{Graph, Value};
 
+/// What a law gives behind a trunk.
+pub struct Refined {
+    /// One map for each of [`Description::outputs`], in that order.
+    pub outputs: Vec<Value>,
+    /// Above zero where lambda is given, else it is NaN.
+    pub seen: Value,
+}
+
+/// From a trunk's residual on the transformed lambda, a map, to the law's outputs with the refined lambda.
+pub type Refine = Box<dyn Fn(&Value) -> Result<Refined, PhysicsError>>;
+
 /// What a law's graph gives: the declared outputs, and the maps a trunk may take.
-#[derive(Clone, Debug)]
 pub struct Estimate {
     /// One map for each of [`Description::outputs`], in that order.
     pub outputs: Vec<Value>,
     /// Dimensionless maps for a learned trunk, by name: term maps, logarithms of estimates, confidences.
     pub features: Vec<(String, Value)>,
+    /// How a trunk's residual enters; `None` where the law takes no trunk yet.
+    pub refine: Option<Refine>,
 }
 
 /// A physical law with a hidden parameter.

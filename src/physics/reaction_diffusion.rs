@@ -17,7 +17,9 @@ use serde::Deserialize;
 use super::heat_transient::{
     Averages, Clock, Kernels, Stage, bank, compressed, cover, extent, soft_floor, support, surrounded, with_unresolved,
 };
-use super::{Description, Design, Estimate, Input, InputRole, Inputs, Kind, Law, Output, PhysicsError, Transform};
+use super::{
+    Description, Design, Estimate, Input, InputRole, Inputs, Kind, Law, Output, PhysicsError, Refined, Transform,
+};
 use crate::graph::{Edge, Graph, Value};
 
 const NAME: &str = "reaction-diffusion";
@@ -253,7 +255,10 @@ pub(super) fn ladder(
         features.push((format!("reaction_{radius}"), compressed(&s.num, &one) * &s.weight));
     }
     let Some(last) = table.stages.last().map(|s| &scales[&s.radius]) else { unreachable!("extent saw a stage") };
-    let residual = ((&last.num - &lambda * &last.den) * &constants.rate).or_nan(&last.weight);
+    let (num, den, rate, weight) = (last.num.clone(), last.den.clone(), constants.rate.clone(), last.weight.clone());
+    let residual_of = move |lambda: &Value| ((&num - lambda * &den) * &rate).or_nan(&weight);
+    let residual = residual_of(&lambda);
+    let closed = lambda.clone();
     let measured = surrounded(graph, design, finest, &(1.0 - &terms.valid))?;
     let seen = match (start, seen) {
         (None, Some(seen)) => seen.min(&measured),
@@ -261,7 +266,13 @@ pub(super) fn ladder(
     };
     let lambda = lambda.or_nan(&seen);
     let support = (support(&error) * &terms.valid).or_zero(&lambda);
-    Ok(Estimate { outputs: vec![lambda, residual, support], features })
+    let same = support.clone();
+    let refine = Box::new(move |delta: &Value| {
+        let lambda = &closed * delta.exp();
+        let outputs = vec![lambda.or_nan(&seen), residual_of(&lambda), same.clone()];
+        Ok(Refined { outputs, seen: seen.clone() })
+    });
+    Ok(Estimate { outputs: vec![lambda, residual, support], features, refine: Some(refine) })
 }
 
 /// The term maps of one radius.

@@ -47,6 +47,8 @@ fn contract(kind: Kind, inputs: Vec<Input>, axes: &[&str], window: usize) -> Con
         delay: if kind == Kind::Series { REACH } else { window / 2 },
         banks: Vec::new(),
         trained: Vec::new(),
+        trunk: None,
+        features: Vec::new(),
         provenance: Provenance {
             writer: "test".into(),
             spec_sha256: String::new(),
