@@ -7,8 +7,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from . import command, evaluate, examples
+from . import calibration, command, evaluate, examples
 from .problems import PROBLEMS
+
+TRAINED = ("heat",)
+"""Laws whose trunk is trained here."""
 
 
 def problems_of(model: str) -> list[str]:
@@ -40,7 +43,7 @@ def run_evaluate(arguments: argparse.Namespace) -> int:
 
 def run_cards(arguments: argparse.Namespace) -> int:
     """`cards`: evaluate shipped models and renew the accuracy blocks of their cards."""
-    stems = arguments.model or sorted(p.stem for p in command.MODELS.glob("*.onnx"))
+    stems = arguments.model or [p.stem for p in command.shipped()]
     for stem in stems:
         names = problems_of(stem)
         if not names:
@@ -51,6 +54,37 @@ def run_cards(arguments: argparse.Namespace) -> int:
             print(evaluate.report(e), end="\n\n", flush=True)
         evaluate.write_card(command.MODELS / f"{stem}.md", done)
         print(f"wrote {command.MODELS / f'{stem}.md'}", flush=True)
+    return 0
+
+
+def run_calibrate(arguments: argparse.Namespace) -> int:
+    """`calibrate`: how often the truth lies within a trained model's interval."""
+    model = arguments.model or command.MODELS / f"{PROBLEMS[arguments.problem[0]].model}.onnx"
+    text = calibration.block(
+        arguments.problem, model, fields=arguments.fields, seed_start=arguments.seed_start, levels=arguments.noise
+    )
+    print(text)
+    if arguments.card:
+        calibration.write_card(arguments.card, text)
+    return 0
+
+
+def run_train(arguments: argparse.Namespace) -> int:
+    """`train`: simulate, train and write `models/LAW.trunk.onnx`."""
+    from . import train  # jax takes seconds to load, and only this needs it
+
+    recipe = train.Recipe(recordings=arguments.recordings, steps=arguments.steps, seed=arguments.seed)
+    train.train(arguments.law, arguments.out or command.MODELS / f"{arguments.law}.trunk.onnx", recipe)
+    return 0
+
+
+def run_export(arguments: argparse.Namespace) -> int:
+    """`export`: join front end and trunk into a model file."""
+    law = arguments.law
+    trunk = arguments.trunk or command.MODELS / f"{law}.trunk.onnx"
+    out = arguments.out or command.MODELS / f"{law}.onnx"
+    command.bake(command.MODELS / f"{law}.toml", out, trunk=trunk)
+    print(f"wrote {out}")
     return 0
 
 
@@ -81,6 +115,29 @@ def parser() -> argparse.ArgumentParser:
     cards.add_argument("model", nargs="*", help="stems, such as heat-closed-form [default: every models/*.onnx]")
     cards.add_argument("--fields", type=int, help="recordings at each level [default: the problem's own]")
     cards.set_defaults(run=run_cards)
+
+    one = commands.add_parser("calibrate", help="measure the intervals of a model that gives std")
+    one.add_argument("problem", nargs="+", choices=list(PROBLEMS), metavar="PROBLEM", help="test sets of one model")
+    one.add_argument("--model", type=Path, help="model file [default: the problem's in models/]")
+    one.add_argument("--fields", type=int, default=20, help="recordings at each level [default: %(default)s]")
+    one.add_argument("--seed-start", type=int, default=0, help="seed of the first one [default: 0]")
+    one.add_argument("--noise", type=float, nargs="+", default=[1, 5, 10], metavar="PERCENT", help="levels")
+    one.add_argument("--card", type=Path, help="model card whose calibration block is renewed")
+    one.set_defaults(run=run_calibrate)
+
+    one = commands.add_parser("train", help="simulate a training set and train the trunk of a law")
+    one.add_argument("law", choices=TRAINED, metavar="LAW", help=", ".join(TRAINED))
+    one.add_argument("--out", type=Path, help="trunk to write [default: models/LAW.trunk.onnx]")
+    one.add_argument("--recordings", type=int, default=1500, help="in the training set [default: %(default)s]")
+    one.add_argument("--steps", type=int, default=3000, help="of Adam [default: %(default)s]")
+    one.add_argument("--seed", type=int, default=0, help="of the network [default: %(default)s]")
+    one.set_defaults(run=run_train)
+
+    one = commands.add_parser("export", help="bake a law's front end and trunk into one model file")
+    one.add_argument("law", choices=TRAINED, metavar="LAW", help=", ".join(TRAINED))
+    one.add_argument("--trunk", type=Path, help="[default: models/LAW.trunk.onnx]")
+    one.add_argument("--out", type=Path, help="model to write [default: models/LAW.onnx]")
+    one.set_defaults(run=run_export)
 
     samples = commands.add_parser("examples", help="write the simulated sample recordings")
     samples.add_argument("--out", type=Path, default=command.ROOT / "examples" / "data", help="folder")

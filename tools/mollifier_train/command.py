@@ -20,6 +20,11 @@ MODELS = ROOT / "models"
 """The shipped models."""
 
 
+def shipped() -> list[Path]:
+    """The shipped model files, by name; a trunk is a part of one and no model."""
+    return sorted(path for path in MODELS.glob("*.onnx") if not path.name.endswith(".trunk.onnx"))
+
+
 class CommandError(RuntimeError):
     """The command is absent or did not end with exit code 0."""
 
@@ -109,18 +114,25 @@ def run(
     return Result(outputs=outputs, report=json.loads((out / "run.json").read_text(encoding="utf-8")))
 
 
-def bake(spec: Path, out: Path, *, aspect: str | None = None) -> None:
+def bake(
+    spec: Path, out: Path, *, aspect: str | None = None, front_end: bool = False, trunk: Path | None = None
+) -> None:
     """Write a model file from its spec.
 
     Args:
         spec: the TOML file.
         out: the ONNX file to write.
         aspect: value for `--aspect`, such as `y=1,x=2`.
+        front_end: write the front end alone.
+        trunk: ONNX file of a trunk to put behind it.
 
     Raises:
         CommandError: as `call`.
     """
-    call(["bake", spec, *(["--aspect", aspect] if aspect else []), "-o", out])
+    options: list[str | Path] = ["--aspect", aspect] if aspect else []
+    options += ["--front-end"] if front_end else []
+    options += ["--trunk", trunk] if trunk else []
+    call(["bake", spec, *options, "-o", out])
 
 
 def version() -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -332,3 +332,23 @@ PROBLEMS: dict[str, Problem] = {
     ),
 }
 """Every test set, by the name that `evaluate` takes."""
+
+# The same recordings for the trained model.
+PROBLEMS |= {
+    "heat-trained": replace(
+        PROBLEMS["heat"],
+        model="heat",
+        baselines={},
+        targets={
+            1: Target(0.995, 0.04, 0.965, 0.1),
+            5: Target(0.972, 0.09, 0.90, 0.1),
+            10: Target(0.94, 0.13, 0.82, 0.1),
+        },
+    ),
+    "heat-discs-trained": replace(
+        PROBLEMS["heat-discs"],
+        model="heat",
+        baselines={},
+        targets={1: Target(0.99, 0.045), 5: Target(0.97, 0.08), 10: Target(0.94, 0.12)},
+    ),
+}

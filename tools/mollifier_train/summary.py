@@ -9,8 +9,10 @@ BEGIN, END = "<!-- scores:begin -->", "<!-- scores:end -->"
 ROWS = {
     "langevin": "langevin",
     "heat": "heat",
+    "heat-trained": "heat, trained network",
     "heat-anisotropic": "heat, dx = 2 dy (half the pixels; its own aspect)",
     "heat-discs": "heat, disc inclusions",
+    "heat-discs-trained": "heat, disc inclusions, trained network",
     "heat-transient": "heat-transient",
     "reaction-diffusion": "reaction-diffusion (set B: lambda cannot be read off the density)",
 }

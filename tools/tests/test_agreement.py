@@ -19,7 +19,7 @@ def law(model: ModelFile) -> str:
     return model.contract["physics"]["name"]
 
 
-MODELS = [ModelFile(path) for path in sorted(command.MODELS.glob("*.onnx"))]
+MODELS = [ModelFile(path) for path in command.shipped()]
 every_model = pytest.mark.parametrize("model", MODELS, ids=lambda m: m.path.stem)
 BOUND = 1e-4
 CONSTANTS_ARE_FREE = {"langevin", "heat", "heat-transient"}

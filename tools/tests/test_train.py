@@ -1,0 +1,77 @@
+"""A tiny training from simulation to a model file, and the trunk's export."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import equinox as eqx
+import jax
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from mollifier_train import command, training_sets
+from mollifier_train.model_file import ModelFile
+from mollifier_train.train import Recipe, fit
+from mollifier_train.trunk import BUDGET, Trunk, export
+
+SPEC = command.MODELS / "heat-closed-form.toml"
+FIRST_SEED = 20_000
+"""Not a training seed: these recordings are the test's own."""
+
+
+def trunk_of(channels: int, seed: int = 3) -> Trunk:
+    rng = np.random.default_rng(seed)
+    trunk = Trunk(rng.normal(size=channels), rng.uniform(0.5, 2, channels), key=jax.random.key(seed))
+    heads = (jax.random.normal(jax.random.key(9), trunk.heads[0].shape) * 0.1, trunk.heads[1])
+    return eqx.tree_at(lambda t: t.heads, trunk, heads)
+
+
+def test_exported_trunk_computes_the_same(tmp_path: Path) -> None:
+    trunk = trunk_of(7)
+    export(trunk, tmp_path / "trunk.onnx", seeds=(5, 6))
+    features = np.random.default_rng(0).normal(size=(1, 7, 19, 23)).astype(np.float32)
+    session = onnxruntime.InferenceSession(str(tmp_path / "trunk.onnx"), providers=["CPUExecutionProvider"])
+    got = session.run(["delta", "log_std"], {"features": features})
+    for g, expected in zip(got, trunk(np.moveaxis(features, 1, -1)), strict=True):
+        np.testing.assert_allclose(g[:, 0], expected, atol=2e-5)
+    weights = [t for t in onnx.load(tmp_path / "trunk.onnx").graph.initializer if t.name.endswith(".w")]
+    assert trunk.multiply_adds() == sum(int(np.prod(t.dims)) for t in weights) <= BUDGET
+
+
+def test_a_trunk_over_the_budget_is_refused(tmp_path: Path) -> None:
+    trunk = Trunk(np.zeros(4), np.ones(4), width=32, key=jax.random.key(0))
+    with pytest.raises(ValueError, match="multiply-adds"):
+        export(trunk, tmp_path / "trunk.onnx", seeds=(5, 6))
+
+
+@pytest.mark.usefixtures("mollifier")
+def test_a_tiny_training_beats_the_closed_form(tmp_path: Path) -> None:
+    """From simulation to the model file, judged on recordings that it was not trained on."""
+    command.bake(SPEC, tmp_path / "front-end.onnx", front_end=True)
+    front_end = ModelFile(tmp_path / "front-end.onnx")
+    data = training_sets.examples("heat", front_end, count=24, first_seed=FIRST_SEED)
+    assert np.isfinite(data.features).all() and np.isfinite(data.target).all()
+    trunk = fit(data, Recipe(steps=120), quiet=True)
+    held_out = training_sets.examples("heat", front_end, count=8, first_seed=FIRST_SEED + 500)
+    delta = np.asarray(trunk(held_out.features)[0])
+    # Held to the measure of the loss: a large error of one noisy recording must not hide the others.
+    target = np.clip(held_out.target, -2, 2)
+    closed = np.mean(target**2, axis=(1, 2))
+    assert np.mean(np.mean((target - delta) ** 2, axis=(1, 2)) / (0.003 + closed)) < np.mean(closed / (0.003 + closed))
+
+    export(trunk, tmp_path / "trunk.onnx", seeds=(FIRST_SEED, FIRST_SEED + 23))
+    command.bake(SPEC, tmp_path / "model.onnx", trunk=tmp_path / "trunk.onnx")
+    model = ModelFile(tmp_path / "model.onnx")
+    assert model.contract["provenance"]["seeds"] == [FIRST_SEED, FIRST_SEED + 23]
+    assert model.contract["trunk"]["multiply_adds"] == trunk.multiply_adds()
+    assert model.contract["trunk"]["features"] == front_end.contract["features"]
+    command.call(["verify", tmp_path / "model.onnx"])
+
+
+@pytest.mark.usefixtures("mollifier")
+def test_a_trunk_of_other_channels_is_refused(tmp_path: Path) -> None:
+    export(trunk_of(3), tmp_path / "trunk.onnx", seeds=(5, 6))
+    with pytest.raises(command.CommandError, match="features"):
+        command.bake(SPEC, tmp_path / "model.onnx", trunk=tmp_path / "trunk.onnx")
+    assert not (tmp_path / "model.onnx").exists()
