@@ -51,7 +51,8 @@ def table(sizes: list[str], rounds: int, ort: Path | None) -> list[str]:
         "| model | size | " + " | ".join(f"{b}, ms" for b in backends) + " | ort / tract | plain / tract | peak MiB |",
         "|---" * (len(backends) + 5) + "|",
     ]
-    for model in sorted((ROOT / "models").glob("*.onnx")):
+    files = (ROOT / "models").glob("*.onnx")
+    for model in sorted(f for f in files if not f.name.endswith(".trunk.onnx")):
         series = "langevin" in model.stem
         for size in ["16384"] if series else sizes:
             runs: dict[str, list[tuple[float, int]]] = {b: [] for b in backends}
