@@ -1,10 +1,8 @@
 //! Engines that compute a model: one trait to prepare a plan for a fixed tile shape, one to run it.
 
-mod fuse;
-mod native;
+mod flow;
 #[cfg(feature = "ort")]
 mod ort;
-mod pointwise;
 mod tract;
 
 #[cfg(feature = "ort")]

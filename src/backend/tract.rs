@@ -8,9 +8,9 @@ use tract_onnx::pb;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::plan::SimpleState;
 
-use super::native::{fuse_pointwise, nativize, reader, replace_convolutions};
+use super::flow::{Cut, Flow, Given, cut};
 use super::{Backend, BackendError, Plan, check_shapes, tensor_shape};
-use crate::graph::merge_twins;
+use crate::graph::{merge_twins, prune};
 use crate::model::Model;
 
 /// The pure Rust engine that is always there, with our own operators for banks and pointwise parts.
@@ -44,48 +44,59 @@ impl Backend for PlainTract {
     }
 }
 
+/// A part of a graph as tract runs it.
+type State = SimpleState<TypedFact, Box<dyn TypedOp>>;
+
 fn prepare(model: &Model, tile: &[usize], own: bool) -> Result<Box<dyn Plan>, BackendError> {
     let (mut proto, dropped) = model.restricted(tile).ok_or_else(|| BackendError::TooSmall {
         what: model.name.clone(),
         got: tile.to_vec(),
         expected: model.smallest(),
     })?;
-    let engine = |what: &str| {
-        let what = format!("{} at {tile:?}: {what}", model.name);
-        move |e: TractError| BackendError::Engine { backend: "tract", what, message: format!("{e:#}") }
+    let failed = |what: &str, message: String| BackendError::Engine {
+        backend: "tract",
+        what: format!("{} at {tile:?}: {what}", model.name),
+        message,
     };
-    if own {
-        nativize(&mut proto, &model.contract.banks, &dropped, tile);
-    } else if let Some(graph) = proto.graph.as_mut() {
-        merge_twins(graph);
-    }
+    let engine = |what: &'static str| move |e: TractError| failed(what, format!("{e:#}"));
     let inputs: Vec<Vec<usize>> =
         model.contract.inputs.iter().map(|i| tensor_shape(&model.contract, i, tile)).collect();
     let bound = |proto: &pb::ModelProto| {
-        let mut graph = reader().model_for_proto_model(proto)?;
+        let mut graph = tract_onnx::onnx().model_for_proto_model(proto)?;
         for (i, shape) in inputs.iter().enumerate() {
             graph.set_input_fact(i, f32::fact(shape).into())?;
         }
         Ok(graph)
     };
-    if own {
-        let graph = bound(&proto).map_err(engine("reading the graph"))?;
-        let mut shapes = shapes(graph).map_err(engine("finding the shapes"))?;
-        shapes.extend(model.contract.inputs.iter().map(|i| i.name.clone()).zip(inputs.iter().cloned()));
-        replace_convolutions(&mut proto, &shapes, tile);
-        fuse_pointwise(&mut proto, &shapes, tile);
-    }
-    let plan = bound(&proto)
-        .map_err(engine("reading the graph"))?
-        .into_optimized()
-        .and_then(tract_onnx::prelude::IntoRunnable::into_runnable)
-        .map_err(engine("preparing the plan"))?;
-    let state = plan.spawn().map_err(engine("preparing the plan"))?;
+    let prepared =
+        |proto: &pb::ModelProto| -> TractResult<State> { bound(proto)?.into_optimized()?.into_runnable()?.spawn() };
     let mut output = vec![1];
     output.extend_from_slice(tile);
     let outputs = vec![output; model.contract.outputs.len()];
     let names = model.contract.inputs.iter().map(|i| i.name.clone()).collect();
-    Ok(Box::new(TractPlan { state, names, inputs, outputs, dropped }))
+    let shape = Shape { names, inputs: inputs.clone(), outputs, dropped };
+    // What a front end gives beside its contract's outputs is for a trunk.
+    if let Some(graph) = proto.graph.as_mut() {
+        graph.output.truncate(model.contract.outputs.len());
+        prune(graph);
+    }
+    if own && let Some(graph) = proto.graph.clone() {
+        let mut shapes = bound(&proto).and_then(shapes).map_err(engine("finding the shapes"))?;
+        shapes.extend(model.contract.inputs.iter().map(|i| i.name.clone()).zip(inputs.iter().cloned()));
+        let parts = cut(graph, &model.contract.banks, &shape.dropped, &shapes, tile)
+            .map_err(|e| failed("binding the banks", e.to_string()))?;
+        if let Some(Cut { flow, given, rest }) = parts {
+            let small = !rest.output.is_empty();
+            proto.graph = Some(rest);
+            let rest = small.then(|| prepared(&proto)).transpose().map_err(engine("preparing the plan"))?;
+            return Ok(Box::new(FlowPlan { shape, flow, given, rest }));
+        }
+    }
+    if let Some(graph) = proto.graph.as_mut() {
+        merge_twins(graph);
+    }
+    let state = prepared(&proto).map_err(engine("preparing the plan"))?;
+    Ok(Box::new(TractPlan { shape, state }))
 }
 
 /// The shape of every tensor that a node makes, of a graph whose inputs are bound, by name.
@@ -99,23 +110,46 @@ fn shapes(mut graph: InferenceModel) -> TractResult<HashMap<String, Vec<usize>>>
     Ok(shapes)
 }
 
-struct TractPlan {
-    state: SimpleState<TypedFact, Box<dyn TypedOp>>,
+/// What a plan is bound to.
+#[derive(Debug)]
+struct Shape {
     names: Vec<String>,
     inputs: Vec<Vec<usize>>,
     outputs: Vec<Vec<usize>>,
     dropped: Vec<String>,
 }
 
+impl Shape {
+    fn check(&self, inputs: &[ArrayViewD<'_, f32>], outputs: &[ArrayViewMutD<'_, f32>]) -> Result<(), BackendError> {
+        check_shapes(&self.names, &self.inputs, inputs, &self.outputs, outputs)
+    }
+}
+
+fn failure(message: String) -> BackendError {
+    BackendError::Engine { backend: "tract", what: "running".to_owned(), message }
+}
+
+/// Run a graph of tract on copies of the inputs.
+fn run(state: &mut State, inputs: &[ArrayViewD<'_, f32>]) -> Result<TVec<TValue>, BackendError> {
+    let tensors: TVec<TValue> = inputs.iter().map(|a| Tensor::from(a.to_owned()).into_tvalue()).collect();
+    state.run(tensors).map_err(|e| failure(format!("{e:#}")))
+}
+
+/// A whole graph, run by tract.
+struct TractPlan {
+    shape: Shape,
+    state: State,
+}
+
 impl Debug for TractPlan {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("TractPlan").field("inputs", &self.inputs).finish_non_exhaustive()
+        f.debug_struct("TractPlan").field("shape", &self.shape).finish_non_exhaustive()
     }
 }
 
 impl Plan for TractPlan {
     fn dropped(&self) -> &[String] {
-        &self.dropped
+        &self.shape.dropped
     }
 
     fn run(
@@ -123,18 +157,60 @@ impl Plan for TractPlan {
         inputs: &[ArrayViewD<'_, f32>],
         outputs: &mut [ArrayViewMutD<'_, f32>],
     ) -> Result<(), BackendError> {
-        check_shapes(&self.names, &self.inputs, inputs, &self.outputs, outputs)?;
-        let engine = |e: TractError| BackendError::Engine {
-            backend: "tract",
-            what: "running".to_owned(),
-            message: format!("{e:#}"),
-        };
-        let tensors: TVec<TValue> = inputs.iter().map(|a| Tensor::from(a.to_owned()).into_tvalue()).collect();
-        let results = self.state.run(tensors).map_err(engine)?;
-        for (result, output) in results.iter().zip(outputs) {
-            let view = result.to_plain_array_view::<f32>().map_err(engine)?;
+        self.shape.check(inputs, outputs)?;
+        for (result, output) in run(&mut self.state, inputs)?.iter().zip(outputs) {
+            let view = result.to_plain_array_view::<f32>().map_err(|e| failure(format!("{e:#}")))?;
             output.assign(&view);
         }
+        Ok(())
+    }
+}
+
+/// A graph whose maps a flow computes; tract runs the small rest: gains, steps, noise.
+struct FlowPlan {
+    shape: Shape,
+    flow: Flow,
+    given: Vec<Given>,
+    rest: Option<State>,
+}
+
+impl Debug for FlowPlan {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FlowPlan").field("shape", &self.shape).finish_non_exhaustive()
+    }
+}
+
+impl Plan for FlowPlan {
+    fn dropped(&self) -> &[String] {
+        &self.shape.dropped
+    }
+
+    fn run(
+        &mut self,
+        inputs: &[ArrayViewD<'_, f32>],
+        outputs: &mut [ArrayViewMutD<'_, f32>],
+    ) -> Result<(), BackendError> {
+        self.shape.check(inputs, outputs)?;
+        let rest = self.rest.as_mut().map(|state| run(state, inputs)).transpose()?.unwrap_or_default();
+        let rest: Vec<_> = rest
+            .iter()
+            .map(|t| t.to_plain_array_view::<f32>())
+            .collect::<TractResult<_>>()
+            .map_err(|e| failure(format!("{e:#}")))?;
+        let scattered = || failure("inputs and outputs must lie in row-major order".to_owned());
+        let mut given: Vec<&[f32]> = Vec::with_capacity(self.given.len());
+        for from in &self.given {
+            given.push(match from {
+                Given::Input(i) => inputs[*i].as_slice().ok_or_else(scattered)?,
+                Given::Rest(i) => rest[*i].as_slice().ok_or_else(scattered)?,
+                Given::Constant(values) => values,
+            });
+        }
+        let mut slices: Vec<&mut [f32]> = Vec::with_capacity(outputs.len());
+        for output in outputs {
+            slices.push(output.as_slice_mut().ok_or_else(scattered)?);
+        }
+        self.flow.run(&given, &mut slices);
         Ok(())
     }
 }

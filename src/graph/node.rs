@@ -63,15 +63,6 @@ pub(crate) fn int(name: &str, value: i64) -> pb::AttributeProto {
     pb::AttributeProto { name: name.to_owned(), r#type: AttributeType::Int as i32, i: value, ..Default::default() }
 }
 
-pub(crate) fn text(name: &str, value: String) -> pb::AttributeProto {
-    pb::AttributeProto {
-        name: name.to_owned(),
-        r#type: AttributeType::String as i32,
-        s: value.into_bytes(),
-        ..Default::default()
-    }
-}
-
 pub(crate) fn tensor(name: &str, value: pb::TensorProto) -> pb::AttributeProto {
     pb::AttributeProto {
         name: name.to_owned(),

@@ -6,6 +6,7 @@ use core::ops::Range;
 
 use super::axis::{AxisTaps, Border, EdgeBlock};
 use super::pass::{Level, Span, weighted_rows};
+use super::place::Place;
 use crate::kernel::{Kernel, KernelError};
 
 /// Rows that go through the passes together at most.
@@ -100,25 +101,23 @@ impl Horizontal {
         Self { output, taps, inner, edges }
     }
 
-    /// Filter `rows`, each `width` values, into the plane's rows from `out` on.
-    fn run(&self, level: Level, rows: &[f32], width: usize, out: &mut [f32]) {
+    /// Filter `rows`, at most [`MOST_ROWS`] of `width` values, into rows of `out` that are `pitch` apart.
+    fn run(&self, level: Level, rows: &[f32], width: usize, out: &mut [f32], pitch: usize) {
         for edge in &self.edges {
             // The same sum with its factors exchanged: the samples weigh rows of taps.
-            for (group, out) in rows.chunks(MOST_ROWS * width).zip(out.chunks_mut(MOST_ROWS * width)) {
-                let mut spans = [Span { first: 0, taps: &[] }; MOST_ROWS];
-                for (span, row) in spans.iter_mut().zip(group.chunks_exact(width)) {
-                    span.taps = &row[edge.samples.clone()];
-                }
-                let spans = &spans[..group.len() / width];
-                let columns = edge.range.len();
-                weighted_rows(level, &edge.taps, columns, spans, columns, &mut out[edge.range.start..], width);
+            let mut spans = [Span { first: 0, taps: &[] }; MOST_ROWS];
+            for (span, row) in spans.iter_mut().zip(rows.chunks_exact(width)) {
+                span.taps = &row[edge.samples.clone()];
             }
+            let spans = &spans[..rows.len() / width];
+            let columns = edge.range.len();
+            weighted_rows(level, &edge.taps, columns, spans, columns, &mut out[edge.range.start..], pitch);
         }
         if self.inner.is_empty() {
             return;
         }
         let span = [Span { first: 0, taps: self.taps.interior() }];
-        for (row, out) in rows.chunks_exact(width).zip(out.chunks_exact_mut(width)) {
+        for (row, out) in rows.chunks_exact(width).zip(out.chunks_mut(pitch)) {
             let row = &row[self.inner.start - self.taps.radius..];
             weighted_rows(level, row, 1, &span, self.inner.len(), &mut out[self.inner.clone()], width);
         }
@@ -185,35 +184,69 @@ impl BoundBank {
     /// `inputs` and `outputs` are row-major planes of the bound shape, the outputs in the order of the
     /// derivatives; `scratch` holds [`scratch_len`](Self::scratch_len) values of no meaning.
     ///
+    /// # Panics
+    /// If a plane or the scratch is not of the bound size, or one is missing.
+    pub fn run(&self, inputs: &[&[f32]], outputs: &mut [&mut [f32]], scratch: &mut [f32]) {
+        let place = Place::whole(self.height, self.width);
+        assert!(inputs.iter().all(|i| i.len() == self.height * self.width), "input planes");
+        self.run_rows(0..self.height, |i| (inputs[i], place), outputs, |_| place, scratch);
+    }
+
+    /// The rows of the inputs that rows `rows` of the outputs are computed from.
+    #[must_use]
+    pub fn reads(&self, rows: Range<usize>) -> Range<usize> {
+        let verticals = || self.sweeps.iter().filter_map(|s| s.vertical.as_ref());
+        let first = verticals().map(|v| v.at(rows.start, self.height).0).min();
+        let end = verticals().map(|v| {
+            let (from, taps) = v.at(rows.end - 1, self.height);
+            from + taps.len()
+        });
+        first.unwrap_or(rows.start)..end.max().unwrap_or(rows.end)
+    }
+
+    /// Compute the rows `rows` of every derivative.
+    ///
+    /// `input` gives an input plane and where its rows stand, of which those that [`reads`](Self::reads) names must be
+    /// there; `places` says where rows stand in each of `outputs`.
+    ///
     /// A few rows at a time go through the vertical pass, which loads what they share once, and from the cache
     /// through the horizontal ones.
     ///
     /// # Panics
-    /// If a plane or the scratch is not of the bound size, or one is missing.
-    pub fn run(&self, inputs: &[&[f32]], outputs: &mut [&mut [f32]], scratch: &mut [f32]) {
+    /// If rows are missing or an output is.
+    pub fn run_rows<'a>(
+        &self,
+        rows: Range<usize>,
+        input: impl Fn(usize) -> (&'a [f32], Place),
+        outputs: &mut [impl AsMut<[f32]>],
+        places: impl Fn(usize) -> Place,
+        scratch: &mut [f32],
+    ) {
         let (height, width) = (self.height, self.width);
         assert_eq!(outputs.len(), self.outputs, "one plane for each derivative");
         let group = self.level.rows().min(MOST_ROWS);
         for sweep in &self.sweeps {
-            let source = inputs[sweep.input];
-            assert_eq!(source.len(), height * width, "input plane");
-            for y in (0..height).step_by(group) {
-                let end = (y + group).min(height);
-                let rows: &[f32] = if let Some(vertical) = &sweep.vertical {
+            let (source, place) = input(sweep.input);
+            for y in rows.clone().step_by(group) {
+                let end = (y + group).min(rows.end);
+                let filtered: &[f32] = if let Some(vertical) = &sweep.vertical {
                     let base = (y..end).map(|y| vertical.at(y, height).0).min().unwrap_or(0);
                     let mut spans = [Span { first: 0, taps: &[] }; MOST_ROWS];
                     for (span, y) in spans.iter_mut().zip(y..end) {
                         let (from, taps) = vertical.at(y, height);
                         *span = Span { first: from - base, taps };
                     }
-                    let (rows, spans) = (&mut scratch[..(end - y) * width], &spans[..end - y]);
-                    weighted_rows(self.level, &source[base * width..], width, spans, width, rows, width);
-                    rows
+                    let (to, spans) = (&mut scratch[..(end - y) * width], &spans[..end - y]);
+                    let from = &source[place.at(0, base.cast_signed(), 0)..];
+                    weighted_rows(self.level, from, place.row, spans, width, to, width);
+                    to
                 } else {
-                    source
+                    &source[place.at(0, y.cast_signed(), 0)..][..width]
                 };
                 for horizontal in &sweep.horizontal {
-                    horizontal.run(self.level, rows, width, &mut outputs[horizontal.output][y * width..end * width]);
+                    let place = places(horizontal.output);
+                    let out = &mut outputs[horizontal.output].as_mut()[place.at(0, y.cast_signed(), 0)..];
+                    horizontal.run(self.level, filtered, width, out, place.row.max(width));
                 }
             }
         }

@@ -1,18 +1,20 @@
 //! Small dense convolutions, as learned trunks have them: few channels, stride 1, zeros around the frame.
 
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use super::pass::Level;
+use super::place::Place;
 use super::simd::{Portable, Vector};
 
-/// The widest vector of any level.
-const WIDEST: usize = 16;
+/// The widest vector of any level: values that must lie behind the last row of a source, of any content.
+pub const WIDEST: usize = 16;
 
 /// A convolution of one shape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConvolutionShape {
-    /// Rows and columns of every map; a series has one row.
-    pub size: [usize; 2],
+    /// Columns of every map.
+    pub width: usize,
     /// Channels read and made.
     pub channels: [usize; 2],
     /// Odd rows and columns of the kernel.
@@ -21,7 +23,24 @@ pub struct ConvolutionShape {
     pub dilation: [usize; 2],
 }
 
-/// A convolution bound to one shape, with its weights.
+impl ConvolutionShape {
+    /// Rows and columns around an output that it depends on.
+    #[must_use]
+    pub fn reach(&self) -> [usize; 2] {
+        [0, 1].map(|a| self.kernel[a] / 2 * self.dilation[a])
+    }
+}
+
+/// What becomes of a sum before it is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activation {
+    /// Nothing.
+    None,
+    /// max(sum, 0).
+    Relu,
+}
+
+/// A convolution bound to one width, with its weights.
 ///
 /// Every output is the sum of bias, then products in the order of input channel, kernel row and kernel column, by the
 /// same instruction wherever it lies: a tile computes the same bits as the whole frame.
@@ -32,6 +51,7 @@ pub struct Convolution {
     weights: Vec<f32>,
     bias: Vec<f32>,
     blocks: Vec<usize>,
+    activation: Activation,
     level: Level,
 }
 
@@ -40,161 +60,191 @@ impl Convolution {
     /// channel.
     ///
     /// # Panics
-    /// If the lengths do not fit the shape, or a kernel is even.
+    /// If the lengths do not fit the shape, or a kernel is even or higher than 15 rows.
     #[must_use]
-    pub fn new(shape: ConvolutionShape, weights: &[f32], bias: &[f32]) -> Self {
-        Self::with_level(shape, weights, bias, Level::best())
+    pub fn new(shape: ConvolutionShape, weights: &[f32], bias: &[f32], activation: Activation) -> Self {
+        Self::with_level(shape, weights, bias, activation, Level::best())
     }
 
-    fn with_level(shape: ConvolutionShape, weights: &[f32], bias: &[f32], level: Level) -> Self {
+    fn with_level(
+        shape: ConvolutionShape,
+        weights: &[f32],
+        bias: &[f32],
+        activation: Activation,
+        level: Level,
+    ) -> Self {
         let [inputs, outputs] = shape.channels;
         let taps = inputs * shape.kernel[0] * shape.kernel[1];
         assert!(weights.len() == outputs * taps && bias.len() == outputs, "weights and bias of the shape");
-        assert!(shape.kernel.iter().all(|k| k % 2 == 1), "odd kernels");
-        let mut blocks = Vec::new();
+        assert!(shape.kernel.iter().all(|k| k % 2 == 1) && shape.kernel[0] <= MOST_ROWS, "odd kernels");
+        // Blocks of nearly equal size: two of seven keep the processor busier than eight, four and two.
+        let count = outputs.div_ceil(level.rows().min(MOST_CHANNELS)).max(1);
+        let blocks: Vec<usize> = (0..count).map(|b| (b + 1) * outputs / count - b * outputs / count).collect();
         let mut packed = Vec::with_capacity(weights.len());
         let mut first = 0;
-        while first < outputs {
-            let count = match outputs - first {
-                8.. if level.rows() >= 8 => 8,
-                4.. => 4,
-                2.. => 2,
-                _ => 1,
-            };
+        for &block in &blocks {
             for tap in 0..taps {
-                packed.extend((first..first + count).map(|o| weights[o * taps + tap]));
+                packed.extend((first..first + block).map(|o| weights[o * taps + tap]));
             }
-            blocks.push(count);
-            first += count;
+            first += block;
         }
-        Self { shape, weights: packed, bias: bias.to_vec(), blocks, level }
+        Self { shape, weights: packed, bias: bias.to_vec(), blocks, activation, level }
     }
 
-    fn padded(&self) -> [usize; 2] {
-        let ConvolutionShape { size, kernel, dilation, .. } = self.shape;
-        // At least one vector wide, so that the last one of a row can be read whole.
-        [size[0] + (kernel[0] - 1) * dilation[0], size[1].max(WIDEST) + (kernel[1] - 1) * dilation[1]]
-    }
-
-    /// Values of scratch space that [`run`](Self::run) needs.
+    /// The shape it is bound to.
     #[must_use]
-    pub fn scratch_len(&self) -> usize {
-        let [rows, columns] = self.padded();
-        self.shape.channels[0] * rows * columns
+    pub fn shape(&self) -> &ConvolutionShape {
+        &self.shape
     }
 
-    /// Convolve `input`, axes (input channel, y, x), into `output`, axes (output channel, y, x).
+    /// Compute the rows `rows` of every output channel.
     ///
-    /// `scratch` holds [`scratch_len`](Self::scratch_len) zeros at the first call, and what the last call left at
-    /// every further one: the rim of zeros around the frame stays.
+    /// Around the rows and columns of `source` stand as many zeros as the convolution [reaches](ConvolutionShape::reach),
+    /// and behind all of them [`WIDEST`] values. Where `plus` is given, axes (output channel, y, x), it is added to
+    /// the activated sum.
     ///
     /// # Panics
-    /// If a slice is not of the bound length.
-    pub fn run(&self, input: &[f32], output: &mut [f32], scratch: &mut [f32]) {
-        let ConvolutionShape { size: [height, width], channels: [inputs, outputs], kernel, dilation } = self.shape;
-        let plane = height * width;
-        assert!(input.len() == inputs * plane && output.len() == outputs * plane, "maps of the bound shape");
-        assert!(scratch.len() == self.scratch_len(), "scratch of the bound shape");
-        let [rows, columns] = self.padded();
-        let rim = [kernel[0] / 2 * dilation[0], kernel[1] / 2 * dilation[1]];
-        for (channel, padded) in input.chunks_exact(plane).zip(scratch.chunks_exact_mut(rows * columns)) {
-            for (row, to) in channel.chunks_exact(width).zip(padded.chunks_exact_mut(columns).skip(rim[0])) {
-                to[rim[1]..rim[1] + width].copy_from_slice(row);
-            }
+    /// If rows that are read or written are not there.
+    pub fn run(
+        &self,
+        rows: Range<usize>,
+        source: (&[f32], Place),
+        plus: Option<(&[f32], Place)>,
+        output: (&mut [f32], Place),
+    ) {
+        let ConvolutionShape { width, channels: [inputs, outputs], .. } = self.shape;
+        if rows.is_empty() || width == 0 || outputs == 0 {
+            return;
         }
+        let [high, wide] = self.shape.reach();
+        let (from, to, high) = (rows.start.cast_signed(), rows.end.cast_signed(), high.cast_signed());
+        // The last plane's highest place of these rows, which are not in order where the memory is a ring.
+        let end = |place: &Place, planes: usize, rows: Range<isize>| {
+            let last = rows.map(|y| place.at(planes.saturating_sub(1), y, 0)).max();
+            last.unwrap_or(0) + width
+        };
+        assert!(source.1.rim >= wide && source.1.column == 1 && output.1.column == 1, "columns of zeros");
+        assert!(source.1.first <= from - high && output.1.first <= from, "rows before the first");
+        let reach = end(&source.1, inputs, from - high..to + high) + wide;
+        assert!(source.0.len() >= reach + WIDEST, "rows of the source");
+        assert!(output.0.len() >= end(&output.1, outputs, from..to), "rows of the output");
+        if let Some((values, place)) = &plus {
+            assert!(place.first <= from && place.column == 1, "rows of what is added");
+            assert!(values.len() >= end(place, outputs, from..to), "rows of what is added");
+        }
+        let job = Job { rows, source, plus };
         match self.level {
             // SAFETY: the lengths were just checked; no particular instructions are used.
-            Level::Portable => unsafe { self.compute::<Portable>(scratch, output) },
+            Level::Portable => unsafe { self.compute::<Portable>(&job, output) },
             // SAFETY: the lengths were just checked; a level is only made where the processor has it.
             #[cfg(target_arch = "x86_64")]
-            Level::Avx2 => unsafe { self.compute_avx2(scratch, output) },
+            Level::Avx2 => unsafe { self.compute_avx2(&job, output) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512 => unsafe { self.compute_avx512(scratch, output) },
+            Level::Avx512 => unsafe { self.compute_avx512(&job, output) },
             // SAFETY: as above.
             #[cfg(target_arch = "aarch64")]
-            Level::Neon => unsafe { self.compute::<super::simd::arm::Neon>(scratch, output) },
+            Level::Neon => unsafe { self.compute::<super::simd::arm::Neon>(&job, output) },
         }
     }
 
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx2,fma")]
-    unsafe fn compute_avx2(&self, padded: &[f32], output: &mut [f32]) {
+    unsafe fn compute_avx2(&self, job: &Job<'_>, output: (&mut [f32], Place)) {
         // SAFETY: the caller's.
-        unsafe { self.compute::<super::simd::x86::Avx2>(padded, output) }
+        unsafe { self.compute::<super::simd::x86::Avx2>(job, output) }
     }
 
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx512f")]
-    unsafe fn compute_avx512(&self, padded: &[f32], output: &mut [f32]) {
+    unsafe fn compute_avx512(&self, job: &Job<'_>, output: (&mut [f32], Place)) {
         // SAFETY: the caller's.
-        unsafe { self.compute::<super::simd::x86::Avx512>(padded, output) }
+        unsafe { self.compute::<super::simd::x86::Avx512>(job, output) }
     }
 
     /// # Safety
     /// The lengths that [`run`](Self::run) checks, and a processor that has the instructions.
     #[inline(always)]
-    unsafe fn compute<V: Vector>(&self, padded: &[f32], output: &mut [f32]) {
-        let [height, width] = self.shape.size;
-        for y in 0..height {
+    unsafe fn compute<V: Vector>(&self, job: &Job<'_>, output: (&mut [f32], Place)) {
+        let (to, place) = output;
+        let to = to.as_mut_ptr();
+        for y in job.rows.clone() {
             let (mut first, mut weights) = (0, 0);
             for &count in &self.blocks {
-                let from = Block { conv: self, y, first, weights: &self.weights[weights..] };
+                let block = Block { conv: self, job, y, first, weights: &self.weights[weights..], to, place };
                 // SAFETY: the caller's.
                 unsafe {
                     match count {
-                        8 => from.row::<V, 8, 2>(padded, output),
-                        4 => from.row::<V, 4, 2>(padded, output),
-                        2 => from.row::<V, 2, 4>(padded, output),
-                        _ => from.row::<V, 1, 8>(padded, output),
+                        8 => block.row::<V, 8, 3>(),
+                        7 => block.row::<V, 7, 3>(),
+                        6 => block.row::<V, 6, 3>(),
+                        5 => block.row::<V, 5, 3>(),
+                        4 => block.row::<V, 4, 2>(),
+                        3 => block.row::<V, 3, 3>(),
+                        2 => block.row::<V, 2, 4>(),
+                        _ => block.row::<V, 1, 6>(),
                     }
                 }
                 first += count;
                 weights += count * self.shape.channels[0] * self.shape.kernel[0] * self.shape.kernel[1];
             }
         }
-        debug_assert!(output.len() >= height * width);
     }
+}
+
+/// Rows of a kernel at most.
+const MOST_ROWS: usize = 15;
+/// Output channels that are computed together at most.
+const MOST_CHANNELS: usize = 8;
+
+/// What a call reads, and for which rows.
+struct Job<'a> {
+    rows: Range<usize>,
+    source: (&'a [f32], Place),
+    plus: Option<(&'a [f32], Place)>,
 }
 
 /// One row of a block of output channels.
 struct Block<'a> {
     conv: &'a Convolution,
+    job: &'a Job<'a>,
     y: usize,
     first: usize,
     weights: &'a [f32],
+    to: *mut f32,
+    place: Place,
 }
 
 impl Block<'_> {
     /// # Safety
     /// As [`Convolution::compute`]; the block has `R` channels.
     #[inline(always)]
-    unsafe fn row<V: Vector, const R: usize, const N: usize>(&self, padded: &[f32], output: &mut [f32]) {
-        let [height, width] = self.conv.shape.size;
-        let plane = height * width;
+    unsafe fn row<V: Vector, const R: usize, const N: usize>(&self) {
+        let width = self.conv.shape.width;
         let mut x = 0;
-        // SAFETY: whole vectors lie within the width, and what they read within the padded row.
+        // SAFETY: whole vectors lie within the width, and what they read within the zeros around the source.
         unsafe {
-            let to = output.as_mut_ptr().add(self.first * plane + self.y * width);
+            let to = self.to.add(self.place.at(self.first, self.y.cast_signed(), 0));
             while x + N * V::LANES <= width {
-                self.vectors::<V, R, N>(padded, x, to.add(x), plane);
+                self.vectors::<V, R, N>(x, to.add(x), self.place.plane);
                 x += N * V::LANES;
             }
+            while x + 2 * V::LANES <= width {
+                self.vectors::<V, R, 2>(x, to.add(x), self.place.plane);
+                x += 2 * V::LANES;
+            }
             while x + V::LANES <= width {
-                self.vectors::<V, R, 1>(padded, x, to.add(x), plane);
+                self.vectors::<V, R, 1>(x, to.add(x), self.place.plane);
                 x += V::LANES;
             }
-            if x < width && width >= V::LANES {
-                // The last vector is computed again where it overlaps: the same sums, the same bits.
-                let x = width - V::LANES;
-                self.vectors::<V, R, 1>(padded, x, to.add(x), plane);
-            } else if x < width {
-                let mut whole = [0.0; 8 * WIDEST];
-                self.vectors::<V, R, 1>(padded, 0, whole.as_mut_ptr(), WIDEST);
+            if x < width {
+                // What stands behind the row is read, and its sums are thrown away.
+                let mut whole = [0.0; MOST_CHANNELS * WIDEST];
+                self.vectors::<V, R, 1>(x, whole.as_mut_ptr(), WIDEST);
                 for r in 0..R {
-                    let from = self.first + r;
-                    let out = &mut output[from * plane + self.y * width..][..width];
-                    out.copy_from_slice(&whole[r * WIDEST..r * WIDEST + width]);
+                    for i in 0..width - x {
+                        *to.add(r * self.place.plane + x + i) = whole[r * WIDEST + i];
+                    }
                 }
             }
         }
@@ -205,27 +255,28 @@ impl Block<'_> {
     /// # Safety
     /// As [`row`](Self::row); the vectors can be written.
     #[inline(always)]
-    unsafe fn vectors<V: Vector, const R: usize, const N: usize>(
-        &self,
-        padded: &[f32],
-        x: usize,
-        to: *mut f32,
-        pitch: usize,
-    ) {
-        let ConvolutionShape { channels: [inputs, _], kernel, dilation, .. } = self.conv.shape;
-        let [rows, columns] = self.conv.padded();
-        // SAFETY: offsets stay within the padded maps, weights within the block's; the rest is the caller's.
+    unsafe fn vectors<V: Vector, const R: usize, const N: usize>(&self, x: usize, to: *mut f32, pitch: usize) {
+        let shape = &self.conv.shape;
+        let [high, wide] = shape.reach();
+        let (source, place) = self.job.source;
+        let top = self.y.cast_signed() - high.cast_signed();
+        // SAFETY: offsets stay within the rows checked, weights within the block's; the rest is the caller's.
         unsafe {
             let mut sums = [[V::zero(); N]; R];
             for (r, sums) in sums.iter_mut().enumerate() {
                 *sums = [V::splat(self.conv.bias[self.first + r]); N];
             }
             let mut weight = self.weights.as_ptr();
-            for input in 0..inputs {
-                for ky in 0..kernel[0] {
-                    let row = padded.as_ptr().add((input * rows + self.y + ky * dilation[0]) * columns + x);
-                    for kx in 0..kernel[1] {
-                        let at = row.add(kx * dilation[1]);
+            let mut rows = [0; MOST_ROWS];
+            for (ky, row) in rows.iter_mut().enumerate().take(shape.kernel[0]) {
+                *row = place.at(0, top + (ky * shape.dilation[0]).cast_signed(), x) - wide;
+            }
+            for input in 0..shape.channels[0] {
+                let corner = source.as_ptr().add(input * place.plane);
+                for row in rows.iter().take(shape.kernel[0]) {
+                    let row = corner.add(*row);
+                    for kx in 0..shape.kernel[1] {
+                        let at = row.add(kx * shape.dilation[1]);
                         let mut values = [V::zero(); N];
                         for (n, value) in values.iter_mut().enumerate() {
                             *value = V::load(at.add(n * V::LANES));
@@ -240,11 +291,47 @@ impl Block<'_> {
                     }
                 }
             }
+            if self.conv.activation == Activation::Relu {
+                // Loops, since closures would be compiled without the instructions.
+                for sums in &mut sums {
+                    for sum in sums {
+                        *sum = sum.positive();
+                    }
+                }
+            }
+            if let Some((values, place)) = &self.job.plus {
+                let from = values.as_ptr().add(place.at(self.first, self.y.cast_signed(), x));
+                let left = shape.width - x;
+                for (r, sums) in sums.iter_mut().enumerate() {
+                    for (n, sum) in sums.iter_mut().enumerate() {
+                        *sum = sum.plus(self.part::<V>(from.add(r * place.plane + n * V::LANES), left));
+                    }
+                }
+            }
             for (r, sums) in sums.iter().enumerate() {
                 for (n, sum) in sums.iter().enumerate() {
                     sum.store(to.add(r * pitch + n * V::LANES));
                 }
             }
+        }
+    }
+
+    /// The vector from `from` on, of which `left` values may be read.
+    ///
+    /// # Safety
+    /// They can be, and the processor has the instructions.
+    #[inline(always)]
+    unsafe fn part<V: Vector>(&self, from: *const f32, left: usize) -> V {
+        // SAFETY: the caller's.
+        unsafe {
+            if left >= V::LANES {
+                return V::load(from);
+            }
+            let mut whole = [0.0; WIDEST];
+            for (i, value) in whole.iter_mut().enumerate().take(left) {
+                *value = *from.add(i);
+            }
+            V::load(whole.as_ptr())
         }
     }
 }
@@ -268,14 +355,32 @@ mod tests {
         (0..n).map(|_| next()).collect()
     }
 
-    fn zeros(convolution: &Convolution) -> Vec<f32> {
-        vec![0.0; convolution.scratch_len()]
+    /// Whole frames of `rows` rows, convolved in blocks of `block` rows out of a source with zeros around it.
+    fn whole(convolution: &Convolution, rows: usize, block: usize, input: &[f32], plus: Option<&[f32]>) -> Vec<f32> {
+        let ConvolutionShape { width, channels: [inputs, outputs], .. } = *convolution.shape();
+        let [high, wide] = convolution.shape().reach();
+        let (row, plane) = (width + 2 * wide, (rows + 2 * high) * (width + 2 * wide));
+        let place = Place { plane, row, column: 1, first: -high.cast_signed(), ring: usize::MAX, rim: wide };
+        let mut source = vec![0.0; inputs * plane + WIDEST];
+        for (channel, input) in input.chunks(rows * width).enumerate() {
+            for (y, from) in input.chunks(width).enumerate() {
+                source[place.at(channel, y.cast_signed(), 0)..][..width].copy_from_slice(from);
+            }
+        }
+        // What lies behind may be anything.
+        source[inputs * plane..].fill(f32::NAN);
+        let out = Place::whole(rows, width);
+        let mut output = vec![f32::NAN; outputs * rows * width];
+        for y in (0..rows).step_by(block) {
+            let plus = plus.map(|values| (values, out));
+            convolution.run(y..(y + block).min(rows), (&source, place), plus, (&mut output, out));
+        }
+        output
     }
 
     /// By the definition, in double precision.
-    fn twin(shape: ConvolutionShape, input: &[f32], weights: &[f32], bias: &[f32]) -> Vec<f64> {
-        let ConvolutionShape { size: [h, w], channels: [inputs, outputs], kernel: [kh, kw], dilation: [dh, dw] } =
-            shape;
+    fn twin(shape: ConvolutionShape, h: usize, input: &[f32], weights: &[f32], bias: &[f32]) -> Vec<f64> {
+        let ConvolutionShape { width: w, channels: [inputs, outputs], kernel: [kh, kw], dilation: [dh, dw] } = shape;
         let mut out = Vec::new();
         for o in 0..outputs {
             for (y, x) in (0..h).flat_map(|y| (0..w).map(move |x| (y, x))) {
@@ -301,28 +406,30 @@ mod tests {
 
         #[test]
         fn every_level_agrees_with_the_twin(
-            size in [1usize..9, 1usize..60],
+            (rows, block) in (1usize..9, 1usize..9),
+            width in 1usize..120,
             channels in [1usize..7, 1usize..20],
             half in [0usize..2, 0usize..3],
             dilation in [1usize..5, 1usize..5],
+            (relu, added) in any::<(bool, bool)>(),
             seed in any::<u64>(),
         ) {
-            let shape = ConvolutionShape { size, channels, kernel: [2 * half[0] + 1, 2 * half[1] + 1], dilation };
+            let shape = ConvolutionShape { width, channels, kernel: [2 * half[0] + 1, 2 * half[1] + 1], dilation };
             let [inputs, outputs] = channels;
-            let input = values(inputs * size[0] * size[1], seed);
+            let input = values(inputs * rows * width, seed);
             let weights = values(outputs * inputs * shape.kernel[0] * shape.kernel[1], seed ^ 5);
             let bias = values(outputs, seed ^ 9);
-            let expected = twin(shape, &input, &weights, &bias);
+            let plus = values(outputs * rows * width, seed ^ 17);
+            let mut expected = twin(shape, rows, &input, &weights, &bias);
+            for (value, plus) in expected.iter_mut().zip(&plus) {
+                *value = if relu { value.max(0.0) } else { *value } + if added { f64::from(*plus) } else { 0.0 };
+            }
+            let activation = if relu { Activation::Relu } else { Activation::None };
             for level in Level::all() {
-                let convolution = Convolution::with_level(shape, &weights, &bias, level);
-                let mut scratch = zeros(&convolution);
-                // The second time shows whether the rim of zeros is still there.
-                for _ in 0..2 {
-                    let mut out = vec![f32::NAN; expected.len()];
-                    convolution.run(&input, &mut out, &mut scratch);
-                    for (got, want) in out.iter().zip(&expected) {
-                        prop_assert!((f64::from(*got) - want).abs() < 1e-5, "{:?}: {} for {}", level, got, want);
-                    }
+                let convolution = Convolution::with_level(shape, &weights, &bias, activation, level);
+                let out = whole(&convolution, rows, block, &input, added.then_some(&plus));
+                for (got, want) in out.iter().zip(&expected) {
+                    prop_assert!((f64::from(*got) - want).abs() < 1e-5, "{:?}: {} for {}", level, got, want);
                 }
             }
         }
@@ -330,20 +437,29 @@ mod tests {
         /// The bits of an output do not depend on where in a row it stands.
         #[test]
         fn a_shifted_window_gives_the_same_bits(width in 12usize..90, shift in 1usize..8, seed in any::<u64>()) {
-            let shape = |w| ConvolutionShape { size: [5, w], channels: [3, 11], kernel: [3, 3], dilation: [1, 2] };
+            let shape = |width| ConvolutionShape { width, channels: [3, 11], kernel: [3, 3], dilation: [1, 2] };
             let (weights, bias) = (values(3 * 11 * 9, seed), values(11, seed ^ 3));
             let input = values(3 * 5 * width, seed ^ 8);
             let part: Vec<f32> = input.chunks(width).flat_map(|row| row[shift..].to_vec()).collect();
             let run = |w: usize, input: &[f32]| {
-                let convolution = Convolution::new(shape(w), &weights, &bias);
-                let mut out = vec![0.0; 11 * 5 * w];
-                convolution.run(input, &mut out, &mut zeros(&convolution));
-                out
+                whole(&Convolution::new(shape(w), &weights, &bias, Activation::Relu), 5, 2, input, None)
             };
             let (whole, part) = (run(width, &input), run(width - shift, &part));
             for (whole, part) in whole.chunks(width).zip(part.chunks(width - shift)) {
                 prop_assert_eq!(&whole[shift + 2..], &part[2..]);
             }
+        }
+    }
+
+    #[test]
+    fn what_is_no_number_stays_so() {
+        let shape = ConvolutionShape { width: 20, channels: [1, 1], kernel: [1, 1], dilation: [1, 1] };
+        let mut input = vec![-1.0; 20];
+        input[7] = f32::NAN;
+        for level in Level::all() {
+            let convolution = Convolution::with_level(shape, &[1.0], &[0.5], Activation::Relu, level);
+            let out = whole(&convolution, 1, 1, &input, None);
+            assert!(out.iter().enumerate().all(|(i, v)| if i == 7 { v.is_nan() } else { *v == 0.0 }), "{level:?}");
         }
     }
 }

@@ -4,8 +4,10 @@ mod axis;
 mod bank;
 mod convolution;
 mod pass;
+mod place;
 mod simd;
 
 pub use axis::Border;
 pub use bank::{BankError, BoundBank, Derivative};
-pub use convolution::{Convolution, ConvolutionShape};
+pub use convolution::{Activation, Convolution, ConvolutionShape, WIDEST};
+pub use place::Place;

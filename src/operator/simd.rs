@@ -27,6 +27,16 @@ pub(super) trait Vector: Copy {
     /// # Safety
     /// The processor has the instructions.
     unsafe fn splat(value: f32) -> Self;
+    /// The sum.
+    ///
+    /// # Safety
+    /// The processor has the instructions.
+    unsafe fn plus(self, other: Self) -> Self;
+    /// The larger of each value and zero; NaN stays.
+    ///
+    /// # Safety
+    /// The processor has the instructions.
+    unsafe fn positive(self) -> Self;
 }
 
 /// Eight values without any particular instructions; rounds twice.
@@ -67,13 +77,26 @@ impl Vector for Portable {
     unsafe fn splat(value: f32) -> Self {
         Self([value; 8])
     }
+
+    #[inline(always)]
+    unsafe fn plus(self, other: Self) -> Self {
+        let mut sum = self.0;
+        sum.iter_mut().zip(other.0).for_each(|(sum, other)| *sum += other);
+        Self(sum)
+    }
+
+    #[inline(always)]
+    unsafe fn positive(self) -> Self {
+        Self(self.0.map(|v| if v < 0.0 { 0.0 } else { v }))
+    }
 }
 
 #[cfg(target_arch = "x86_64")]
 pub(super) mod x86 {
     use core::arch::x86_64::{
-        __m256, __m512, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_set1_ps, _mm256_storeu_ps, _mm512_fmadd_ps,
-        _mm512_loadu_ps, _mm512_set1_ps, _mm512_storeu_ps,
+        __m256, __m512, _mm256_add_ps, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_max_ps, _mm256_set1_ps,
+        _mm256_storeu_ps, _mm512_add_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_max_ps, _mm512_set1_ps,
+        _mm512_storeu_ps,
     };
 
     use super::Vector;
@@ -114,6 +137,19 @@ pub(super) mod x86 {
             // SAFETY: the caller's.
             Self(unsafe { _mm256_set1_ps(value) })
         }
+
+        #[inline(always)]
+        unsafe fn plus(self, other: Self) -> Self {
+            // SAFETY: the caller's.
+            Self(unsafe { _mm256_add_ps(self.0, other.0) })
+        }
+
+        #[inline(always)]
+        unsafe fn positive(self) -> Self {
+            // The second argument is what comes out where one of them is no number.
+            // SAFETY: the caller's.
+            Self(unsafe { _mm256_max_ps(Self::zero().0, self.0) })
+        }
     }
 
     #[derive(Clone, Copy)]
@@ -152,12 +188,25 @@ pub(super) mod x86 {
             // SAFETY: the caller's.
             Self(unsafe { _mm512_set1_ps(value) })
         }
+
+        #[inline(always)]
+        unsafe fn plus(self, other: Self) -> Self {
+            // SAFETY: the caller's.
+            Self(unsafe { _mm512_add_ps(self.0, other.0) })
+        }
+
+        #[inline(always)]
+        unsafe fn positive(self) -> Self {
+            // The second argument is what comes out where one of them is no number.
+            // SAFETY: the caller's.
+            Self(unsafe { _mm512_max_ps(Self::zero().0, self.0) })
+        }
     }
 }
 
 #[cfg(target_arch = "aarch64")]
 pub(super) mod arm {
-    use core::arch::aarch64::{float32x4_t, vdupq_n_f32, vfmaq_f32, vld1q_f32, vst1q_f32};
+    use core::arch::aarch64::{float32x4_t, vaddq_f32, vdupq_n_f32, vfmaq_f32, vld1q_f32, vmaxq_f32, vst1q_f32};
 
     use super::Vector;
 
@@ -196,6 +245,18 @@ pub(super) mod arm {
         unsafe fn splat(value: f32) -> Self {
             // SAFETY: every aarch64 processor has it.
             Self(unsafe { vdupq_n_f32(value) })
+        }
+
+        #[inline(always)]
+        unsafe fn plus(self, other: Self) -> Self {
+            // SAFETY: every aarch64 processor has it.
+            Self(unsafe { vaddq_f32(self.0, other.0) })
+        }
+
+        #[inline(always)]
+        unsafe fn positive(self) -> Self {
+            // SAFETY: every aarch64 processor has it.
+            Self(unsafe { vmaxq_f32(self.0, Self::zero().0) })
         }
     }
 }

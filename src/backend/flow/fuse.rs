@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 
 use tract_onnx::pb;
 
-use super::pointwise::{Argument, Instruction, Operator, Program, Target};
+use super::program::{Argument, Instruction, Operator, Program, Target};
 
 /// Steps up to which a tensor is computed again by the next group that reads it.
 const MOST_REPEATED: usize = 12;
@@ -20,8 +20,8 @@ const MOST_PLANES: usize = 64;
 pub(super) struct Group {
     /// Tensors that it reads.
     pub(super) inputs: Vec<String>,
-    /// Tensors that it makes, with their shapes.
-    pub(super) outputs: Vec<(String, Vec<usize>)>,
+    /// Tensors that it makes.
+    pub(super) outputs: Vec<String>,
     pub(super) program: Program,
 }
 
@@ -32,7 +32,7 @@ pub(super) fn fuse(
     graph: &mut pb::GraphProto,
     shapes: &HashMap<String, Vec<usize>>,
     tile: &[usize],
-    put: impl Fn(&Group) -> pb::NodeProto,
+    put: impl Fn(Group) -> pb::NodeProto,
 ) {
     let view = View::new(graph, shapes, tile);
     let levels = view.levels();
@@ -46,7 +46,7 @@ pub(super) fn fuse(
         };
         nodes.extend(at(false).into_iter().map(|i| &graph.node[i]).filter(|n| !view.is_absorbed(n)).cloned());
         if let Some(group) = view.group(&at(true), &levels, &stored) {
-            nodes.push(put(&group));
+            nodes.push(put(group));
         }
     }
     graph.node = nodes;
@@ -78,6 +78,8 @@ enum Action {
     Least,
     /// A choice by a comparison, which is made where it is used.
     Choice,
+    /// The planes of several maps behind one another.
+    Join,
 }
 
 impl<'a> View<'a> {
@@ -152,6 +154,12 @@ impl<'a> View<'a> {
             "Identity" | "Squeeze" | "Unsqueeze" | "Reshape" => {
                 (self.planes(node.input.first()?)? == planes).then_some(Action::Rename)
             }
+            "Concat" => {
+                let axis = node.attribute.iter().find(|a| a.name == "axis")?.i;
+                let leads = self.shapes.get(output)?.len() - self.tile.len();
+                let maps: usize = node.input.iter().map(|n| self.planes(n)).sum::<Option<usize>>()?;
+                (leads == 2 && axis == 1 && maps == planes).then_some(Action::Join)
+            }
             "ReduceSum" => along_window().map(|_| Action::Sum),
             "ReduceMean" => along_window().map(|_| Action::Mean),
             "ReduceMin" => along_window().map(|_| Action::Least),
@@ -176,7 +184,7 @@ impl<'a> View<'a> {
     fn reads(&self, node: &'a pb::NodeProto, action: Action) -> Vec<&'a str> {
         let inputs = || node.input.iter().map(String::as_str);
         match action {
-            Action::Plain(_) => inputs().collect(),
+            Action::Plain(_) | Action::Join => inputs().collect(),
             Action::Rename | Action::Sum | Action::Mean | Action::Least => inputs().take(1).collect(),
             Action::Choice => {
                 let sides = self.comparison(&node.input[0]).into_iter().flatten();
@@ -254,22 +262,18 @@ impl<'a> View<'a> {
             if needed.contains(name) {
                 for plane in 0..planes {
                     let value = writer.read(name, plane);
-                    let offset = plane * self.tile.iter().product::<usize>();
-                    writer.steps.push((Operator::Copy, vec![value], Some((outputs.len(), offset))));
+                    writer.steps.push((Operator::Copy, vec![value], Some((outputs.len(), plane))));
                 }
-                outputs.push((name.to_owned(), self.shapes.get(name)?.clone()));
+                outputs.push(name.to_owned());
             }
         }
         if outputs.is_empty() {
             return None;
         }
-        let (rows, columns) = match *self.tile {
-            [rows, columns] => (rows, columns),
-            _ => (1, self.tile.iter().product()),
-        };
+        let columns = self.tile.last().copied().unwrap_or(1);
         let Writer { inputs, steps, .. } = writer;
         let (registers, instructions) = allocate(&steps);
-        Some(Group { inputs, outputs, program: Program { rows, columns, registers, instructions } })
+        Some(Group { inputs, outputs, program: Program { columns, registers, instructions } })
     }
 }
 
@@ -313,6 +317,17 @@ impl<'a> Writer<'a> {
         };
         match action {
             Action::Rename => self.read(reads[0], plane),
+            Action::Join => {
+                let mut plane = plane;
+                for name in &reads {
+                    let planes = self.view.planes(name).unwrap_or(1);
+                    if plane < planes {
+                        return self.read(name, plane);
+                    }
+                    plane -= planes;
+                }
+                self.read(reads[0], 0)
+            }
             Action::Plain(operator) => {
                 let arguments = reads.iter().map(|n| self.read(n, plane)).collect();
                 self.step(operator, arguments)
@@ -353,20 +368,12 @@ impl<'a> Writer<'a> {
             self.inputs.push(name.to_owned());
             self.inputs.len() - 1
         });
-        let shape = self.view.shapes.get(name).map_or(&[][..], Vec::as_slice);
-        let lead = shape.len().saturating_sub(self.view.tile.len());
-        let own: usize = shape[..lead].iter().product();
-        let trailing = &shape[lead..];
-        let width = trailing.last().copied().unwrap_or(1);
-        let height = if self.view.tile.len() == 2 && trailing.len() == 2 { trailing[0] } else { 1 };
-        let tall = self.view.tile.len() == 2 && self.view.tile[0] == height && height > 1;
-        let wide = self.view.tile.last() == Some(&width) && width > 1;
-        Value::Other(Argument::Input {
-            input,
-            offset: if own > 1 { plane * width * height } else { 0 },
-            row: if tall { width } else { 0 },
-            column: usize::from(wide),
-        })
+        let planes = self
+            .view
+            .shapes
+            .get(name)
+            .map_or(1, |shape| shape[..shape.len().saturating_sub(self.view.tile.len())].iter().product::<usize>());
+        Value::Other(Argument::Input { input, plane: if planes > 1 { plane } else { 0 } })
     }
 }
 
@@ -400,10 +407,10 @@ fn allocate(steps: &[Step]) -> (usize, Vec<Instruction>) {
             continue;
         }
         let target = match output {
-            Some((output, offset)) => Target::Output { output: *output, offset: *offset },
+            Some((output, plane)) => Target::Output { output: *output, plane: *plane },
             None if written(i) => {
-                let (output, offset) = steps[last_read[i]].2.unwrap_or_default();
-                Target::Output { output, offset }
+                let (output, plane) = steps[last_read[i]].2.unwrap_or_default();
+                Target::Output { output, plane }
             }
             None => {
                 // Taken before those of the arguments are given back: a target is never an argument.

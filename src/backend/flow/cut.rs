@@ -1,0 +1,213 @@
+//! Cutting a graph in two: what a [`Flow`] computes, and the small rest that it is given.
+
+use std::collections::{HashMap, HashSet};
+
+use tract_onnx::pb;
+
+use super::convolutions::{find, floats};
+use super::fuse::{Group, fuse};
+use super::{Action, Flow, Recipe, Task};
+use crate::graph::{BankRecord, Edge, int, merge_twins, node, prune, supplant};
+use crate::operator::{BankError, Border, BoundBank, Convolution, Derivative, Place};
+
+/// Stand-ins for what the flow computes; they never leave this file.
+const BANK: &str = "MollifierBank";
+const CONVOLUTION: &str = "MollifierConvolution";
+const POINTWISE: &str = "MollifierPointwise";
+const INDEX: &str = "index";
+
+/// Where a tensor that the flow is given comes from.
+#[derive(Debug)]
+pub(in crate::backend) enum Given {
+    /// The graph's input of this number.
+    Input(usize),
+    /// The rest's output of this number.
+    Rest(usize),
+    Constant(Vec<f32>),
+}
+
+/// A graph in two parts.
+#[derive(Debug)]
+pub(in crate::backend) struct Cut {
+    pub(in crate::backend) flow: Flow,
+    /// The flow's inputs, in its order; its outputs are the graph's.
+    pub(in crate::backend) given: Vec<Given>,
+    /// The graph without what the flow computes: the same inputs, and the outputs that the flow is given.
+    pub(in crate::backend) rest: pb::GraphProto,
+}
+
+/// What stands behind the stand-ins, by index.
+#[derive(Default)]
+struct Parts {
+    banks: Vec<BoundBank>,
+    convolutions: Vec<Convolution>,
+    groups: Vec<Group>,
+}
+
+/// Cut `graph`, whose tensors have these shapes, for tiles of one shape, (y, x) or (sample).
+///
+/// `banks` are those of the contract, of which `dropped` names the ones left out. `None` where something else than a
+/// bank, a small convolution or a pointwise operator stands behind one of them.
+///
+/// # Errors
+/// A bank that cannot be bound.
+pub(in crate::backend) fn cut(
+    mut graph: pb::GraphProto,
+    banks: &[BankRecord],
+    dropped: &[String],
+    shapes: &HashMap<String, Vec<usize>>,
+    tile: &[usize],
+) -> Result<Option<Cut>, BankError> {
+    let mut parts = Parts { banks: replace_banks(&mut graph, banks, dropped, tile)?, ..Parts::default() };
+    parts.convolutions = replace_convolutions(&mut graph, shapes, tile);
+    let groups = std::cell::RefCell::new(Vec::new());
+    fuse(&mut graph, shapes, tile, |group| {
+        let (inputs, outputs) = (group.inputs.clone(), group.outputs.clone());
+        let mut groups = groups.borrow_mut();
+        groups.push(group);
+        stand_in(POINTWISE, &inputs, &outputs, groups.len() - 1)
+    });
+    parts.groups = groups.into_inner();
+    prune(&mut graph);
+    Ok(parts.split(graph, shapes, tile))
+}
+
+fn stand_in(operator: &str, inputs: &[String], outputs: &[String], index: usize) -> pb::NodeProto {
+    let [inputs, outputs] = [inputs, outputs].map(|names| names.iter().map(String::as_str).collect::<Vec<_>>());
+    node(operator, &inputs, &outputs, vec![int(INDEX, index as i64)])
+}
+
+/// Let every bank but the dropped ones be one node for each of its inputs.
+fn replace_banks(
+    graph: &mut pb::GraphProto,
+    banks: &[BankRecord],
+    dropped: &[String],
+    tile: &[usize],
+) -> Result<Vec<BoundBank>, BankError> {
+    let mut bound = Vec::new();
+    for bank in banks.iter().filter(|b| !dropped.contains(&b.name)) {
+        let Ok(design) = bank.design() else { continue };
+        let border = match bank.edge {
+            Edge::OneSided => Border::OneSided,
+            Edge::Zero => Border::Zero,
+        };
+        for (i, input) in bank.inputs.iter().enumerate() {
+            let outputs: Vec<_> = bank.outputs.iter().filter(|o| o.input == i).collect();
+            let names: Vec<&str> = outputs.iter().map(|o| o.name.as_str()).collect();
+            let derivatives: Vec<Derivative> =
+                outputs.iter().map(|o| Derivative { input: 0, orders: o.orders.clone() }).collect();
+            let index = vec![int(INDEX, bound.len() as i64)];
+            bound.push(BoundBank::new(tile, &derivatives, border, |axis, order| design.kernel(axis, order))?);
+            supplant(graph, &names, vec![node(BANK, &[input], &names, index)]);
+        }
+    }
+    prune(graph);
+    merge_twins(graph);
+    Ok(bound)
+}
+
+fn replace_convolutions(
+    graph: &mut pb::GraphProto,
+    shapes: &HashMap<String, Vec<usize>>,
+    tile: &[usize],
+) -> Vec<Convolution> {
+    let mut convolutions = Vec::new();
+    let mut gone = HashSet::new();
+    for found in find(graph, shapes, tile) {
+        let Some((last, others)) = found.nodes.split_last() else { continue };
+        graph.node[*last] = stand_in(CONVOLUTION, &found.inputs, &[found.output], convolutions.len());
+        gone.extend(others.iter().copied());
+        convolutions.push(found.convolution);
+    }
+    let mut at = 0..;
+    graph.node.retain(|_| at.next().is_none_or(|i| !gone.contains(&i)));
+    convolutions
+}
+
+impl Parts {
+    fn split(self, mut graph: pb::GraphProto, shapes: &HashMap<String, Vec<usize>>, tile: &[usize]) -> Option<Cut> {
+        let own = |n: &pb::NodeProto| [BANK, CONVOLUTION, POINTWISE].contains(&n.op_type.as_str());
+        let (flowing, rest): (Vec<_>, Vec<_>) = std::mem::take(&mut graph.node).into_iter().partition(own);
+        let made: Vec<&str> = flowing.iter().flat_map(|n| &n.output).map(String::as_str).collect();
+        let is_made = |name: &String| made.contains(&name.as_str());
+        if rest.iter().any(|n| n.input.iter().any(is_made)) || !graph.output.iter().all(|o| is_made(&o.name)) {
+            return None;
+        }
+        let mut names: Vec<&str> = Vec::new();
+        for name in flowing.iter().flat_map(|n| &n.input).map(String::as_str) {
+            if !made.contains(&name) && !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        let number = |name: &String| {
+            let at = names.iter().chain(&made).position(|n| n == name);
+            at.unwrap_or_default()
+        };
+
+        let mut rest_outputs = Vec::new();
+        let mut given = Vec::with_capacity(names.len());
+        for name in &names {
+            given.push(if let Some(i) = graph.input.iter().position(|i| i.name == *name) {
+                Given::Input(i)
+            } else if let Some(constant) = graph.initializer.iter().find(|t| t.name == *name) {
+                Given::Constant(floats(constant)?)
+            } else {
+                rest_outputs.push(pb::ValueInfoProto { name: (*name).to_owned(), ..Default::default() });
+                Given::Rest(rest_outputs.len() - 1)
+            });
+        }
+        let places = names.iter().map(|n| place(shapes.get(*n)?, tile)).collect::<Option<_>>()?;
+        let planes = |name: &str| {
+            let shape = shapes.get(name)?;
+            Some(shape[..shape.len().checked_sub(tile.len())?].iter().product::<usize>())
+        };
+        let recipe = Recipe {
+            size: match *tile {
+                [rows, columns] => [rows, columns],
+                _ => [1, tile.iter().product()],
+            },
+            given: places,
+            made: made.iter().map(|n| planes(n)).collect::<Option<_>>()?,
+            outputs: graph.output.iter().map(|o| number(&o.name)).collect(),
+            tasks: {
+                let mut actions = self.actions();
+                let task = |n: &pb::NodeProto| {
+                    let index = usize::try_from(n.attribute.first()?.i).ok()?;
+                    let action = actions.get_mut(n.op_type.as_str())?.get_mut(index)?.take()?;
+                    let numbers = |names: &[String]| names.iter().map(number).collect();
+                    Some(Task { action, reads: numbers(&n.input), makes: numbers(&n.output) })
+                };
+                flowing.iter().map(task).collect::<Option<_>>()?
+            },
+        };
+        graph.node = rest;
+        graph.output = rest_outputs;
+        prune(&mut graph);
+        Some(Cut { flow: Flow::new(recipe), given, rest: graph })
+    }
+
+    fn actions(self) -> HashMap<&'static str, Vec<Option<Action>>> {
+        let banks = self.banks.into_iter().map(|b| Some(Action::Bank(Box::new(b))));
+        let convolutions = self.convolutions.into_iter().map(|c| Some(Action::Convolution(Box::new(c))));
+        let groups = self.groups.into_iter().map(|g| Some(Action::Pointwise(g.program)));
+        HashMap::from([(BANK, banks.collect()), (CONVOLUTION, convolutions.collect()), (POINTWISE, groups.collect())])
+    }
+}
+
+/// Where the values of a tensor of this shape stand; it may be broadcast along any axis.
+fn place(shape: &[usize], tile: &[usize]) -> Option<Place> {
+    let (lead, own) = shape.split_at(shape.len().saturating_sub(tile.len()));
+    let planes: usize = lead.iter().product();
+    let mut sizes = own.iter().rev().copied();
+    let width = sizes.next().unwrap_or(1);
+    let height = sizes.next().unwrap_or(1);
+    let fits = |have: usize, axis: usize| have == 1 || tile.len() > axis && tile[tile.len() - 1 - axis] == have;
+    (fits(width, 0) && fits(height, 1)).then(|| Place {
+        plane: if planes > 1 { width * height } else { 0 },
+        row: if height > 1 { width } else { 0 },
+        column: usize::from(width > 1),
+        first: 0,
+        ring: usize::MAX,
+        rim: 0,
+    })
+}

@@ -1,0 +1,307 @@
+//! A model's maps computed row by row: banks, small convolutions and all that is pointwise between them.
+//!
+//! One operator after the other on whole maps is bound by memory. Here a few rows go through every operator while
+//! they are in the cache, and of what lies between the operators only the rows are kept that are still to be read:
+//! memory grows with a frame's width and not with its height.
+
+mod convolutions;
+mod cut;
+mod functions;
+mod fuse;
+mod program;
+mod schedule;
+
+pub(super) use cut::{Cut, Given, cut};
+
+use std::ops::Range;
+
+use smallvec::SmallVec;
+
+use crate::operator::{BoundBank, Convolution, Place, WIDEST};
+use program::{Argument, Instruction, Operator, Program, Target};
+use schedule::{BLOCK, Memory, Read, Schedule, Step, TaskShape, TensorShape, schedule};
+
+/// What is done to rows.
+#[derive(Debug)]
+enum Action {
+    /// Of one input plane; one output tensor for each derivative.
+    Bank(Box<BoundBank>),
+    /// Of the first tensor read; the second one, if there is one, is added.
+    Convolution(Box<Convolution>),
+    Pointwise(Program),
+}
+
+/// One operator with the tensors that it reads and makes, by number.
+#[derive(Debug)]
+struct Task {
+    action: Action,
+    reads: Vec<usize>,
+    makes: Vec<usize>,
+}
+
+/// Operators on maps of one shape, in an order in which each can be computed.
+#[derive(Debug)]
+struct Recipe {
+    /// Rows and columns of a map.
+    size: [usize; 2],
+    /// The tensors that are given, numbered from 0: where their values stand.
+    given: Vec<Place>,
+    /// The tensors that are made, numbered on from there: their planes.
+    made: Vec<usize>,
+    tasks: Vec<Task>,
+    /// The tensors among them that are asked for.
+    outputs: Vec<usize>,
+}
+
+/// Where the values of a tensor are.
+#[derive(Clone, Copy, Debug)]
+enum Slot {
+    Given(usize),
+    Output(usize),
+    Own(usize),
+}
+
+/// A recipe with its order and its memory.
+#[derive(Debug)]
+pub(super) struct Flow {
+    recipe: Recipe,
+    steps: Vec<Step>,
+    /// By tensor.
+    slots: Vec<Slot>,
+    planes: Vec<usize>,
+    rims: Vec<usize>,
+    start: Vec<Place>,
+    places: Vec<Place>,
+    /// Of the tensors that are neither given nor outputs.
+    memory: Vec<Vec<f32>>,
+    /// Space in which a task computes.
+    scratch: Vec<f32>,
+}
+
+impl Flow {
+    fn new(mut recipe: Recipe) -> Self {
+        recipe.surround_convolutions();
+        let [height, width] = recipe.size;
+        let count = recipe.given.len() + recipe.made.len();
+        let mut rims = vec![[0, 0]; count];
+        for task in &recipe.tasks {
+            if let Action::Convolution(convolution) = &task.action {
+                let reach = convolution.shape().reach();
+                let rim: &mut [usize; 2] = &mut rims[task.reads[0]];
+                *rim = [rim[0].max(reach[0]), rim[1].max(reach[1])];
+            }
+        }
+        // A bank takes its rows at one distance.
+        let banks = || recipe.tasks.iter().filter(|t| matches!(t.action, Action::Bank(_)));
+        let memory = |t: usize| match t {
+            _ if recipe.outputs.contains(&t) => Memory::Whole,
+            _ if banks().any(|b| b.reads.contains(&t)) => Memory::Straight,
+            _ => Memory::Ring,
+        };
+        let tensors: Vec<TensorShape> =
+            (0..count).map(|t| TensorShape { rim: rims[t][0], memory: memory(t) }).collect();
+        let tasks: Vec<TaskShape> = recipe.tasks.iter().map(|task| task.shape(height)).collect();
+        let Schedule { steps, capacity } = schedule(height, &tasks, &tensors);
+        let mut start = recipe.given.clone();
+        let mut slots: Vec<Slot> = (0..start.len()).map(Slot::Given).collect();
+        let mut planes = vec![1; start.len()];
+        let mut memory = Vec::with_capacity(recipe.made.len());
+        for (t, count) in (recipe.given.len()..).zip(&recipe.made) {
+            planes.push(*count);
+            if let Some(output) = recipe.outputs.iter().position(|o| *o == t) {
+                start.push(Place::whole(height, width));
+                slots.push(Slot::Output(output));
+            } else {
+                let [above, rim] = rims[t];
+                let row = width + 2 * rim;
+                let plane = row * capacity[t];
+                let (first, ring) = match tensors[t].memory {
+                    // Blocks lie at multiples of their size, so that none goes over the ring's end.
+                    Memory::Ring => (above.next_multiple_of(BLOCK), capacity[t]),
+                    Memory::Straight | Memory::Whole => (above, usize::MAX),
+                };
+                start.push(Place { plane, row, column: 1, first: -first.cast_signed(), ring, rim });
+                slots.push(Slot::Own(memory.len()));
+                memory.push(vec![0.0; count * plane + WIDEST]);
+            }
+        }
+        let scratch = recipe.tasks.iter().map(Task::scratch_len).max().unwrap_or(0);
+        Self {
+            recipe,
+            steps,
+            slots,
+            planes,
+            rims: rims.into_iter().map(|r| r[0]).collect(),
+            places: start.clone(),
+            start,
+            memory,
+            scratch: vec![0.0; scratch],
+        }
+    }
+
+    /// Compute every output from the tensors that are given, both in the recipe's order and row-major.
+    ///
+    /// # Panics
+    /// If a tensor is shorter than the one bound, or one is missing.
+    pub(super) fn run<'a>(&mut self, given: &[&[f32]], outputs: &mut [&'a mut [f32]]) {
+        let Self { recipe, steps, slots, planes, rims, start, places, memory, scratch } = self;
+        let height = recipe.size[0];
+        assert_eq!((given.len(), outputs.len()), (recipe.given.len(), recipe.outputs.len()), "tensors");
+        places.clone_from(start);
+        for (t, slot) in slots.iter().enumerate() {
+            if let Slot::Own(own) = slot {
+                clear_rows(&mut memory[*own], &places[t], planes[t], -rims[t].cast_signed(), rims[t]);
+            }
+        }
+        for step in steps.iter() {
+            match step {
+                Step::Slide { tensor, from, end } => {
+                    let (Slot::Own(own), place) = (slots[*tensor], &mut places[*tensor]) else { continue };
+                    let skipped = (from - place.first).unsigned_abs() * place.row;
+                    let kept = (end - from).unsigned_abs() * place.row;
+                    for plane in 0..planes[*tensor] {
+                        let from = plane * place.plane + skipped;
+                        memory[own].copy_within(from..from + kept, plane * place.plane);
+                    }
+                    place.first = *from;
+                }
+                Step::Run { task, rows } => {
+                    let task = &recipe.tasks[*task];
+                    // Out of their places while they are written: a task reads nothing that it makes.
+                    let mut made: SmallVec<[Made<'a>; 16]> = SmallVec::new();
+                    for t in &task.makes {
+                        made.push(match slots[*t] {
+                            Slot::Own(own) => Made::Own(std::mem::take(&mut memory[own])),
+                            Slot::Output(output) => Made::Output(std::mem::take(&mut outputs[output])),
+                            Slot::Given(_) => continue,
+                        });
+                    }
+                    let input = |i: usize| {
+                        let t = task.reads[i];
+                        let values: &[f32] = match slots[t] {
+                            Slot::Given(given_) => given[given_],
+                            Slot::Output(output) => outputs[output],
+                            Slot::Own(own) => &memory[own],
+                        };
+                        (values, places[t])
+                    };
+                    let place = |i: usize| places[task.makes[i]];
+                    match &task.action {
+                        Action::Bank(bank) => bank.run_rows(rows.clone(), input, &mut made, place, scratch),
+                        Action::Pointwise(program) => program.run(rows.clone(), input, &mut made, place, scratch),
+                        Action::Convolution(convolution) => {
+                            let plus = (task.reads.len() > 1).then(|| input(1));
+                            convolution.run(rows.clone(), input(0), plus, (made[0].as_mut(), place(0)));
+                        }
+                    }
+                    for (t, made) in task.makes.iter().zip(made) {
+                        match (slots[*t], made) {
+                            (Slot::Own(own), Made::Own(mut values)) => {
+                                if rows.end == height {
+                                    clear_rows(&mut values, &places[*t], planes[*t], height.cast_signed(), rims[*t]);
+                                }
+                                memory[own] = values;
+                            }
+                            (Slot::Output(output), Made::Output(values)) => outputs[output] = values,
+                            _ => {}
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Zeros in `rows` rows of every plane from row `y` on, with the columns around them.
+fn clear_rows(values: &mut [f32], place: &Place, planes: usize, y: isize, rows: usize) {
+    for (plane, y) in (0..planes).flat_map(|p| (y..y + rows.cast_signed()).map(move |y| (p, y))) {
+        let from = place.at(plane, y, 0) - place.rim;
+        values[from..from + place.row].fill(0.0);
+    }
+}
+
+/// A tensor that is being written.
+enum Made<'a> {
+    Own(Vec<f32>),
+    Output(&'a mut [f32]),
+}
+
+impl AsMut<[f32]> for Made<'_> {
+    fn as_mut(&mut self) -> &mut [f32] {
+        match self {
+            Self::Own(values) => values,
+            Self::Output(values) => values,
+        }
+    }
+}
+
+impl Task {
+    fn scratch_len(&self) -> usize {
+        match &self.action {
+            Action::Bank(bank) => bank.scratch_len(),
+            Action::Pointwise(program) => program.scratch_len(),
+            Action::Convolution(_) => 0,
+        }
+    }
+
+    fn shape(&self, height: usize) -> TaskShape {
+        let signed = |rows: Range<usize>| rows.start.cast_signed()..rows.end.cast_signed();
+        let same = |y: usize| signed(y..y + 1);
+        let rows = |i: usize, y: usize| match &self.action {
+            Action::Bank(bank) => signed(bank.reads(y..y + 1)),
+            Action::Convolution(convolution) if i == 0 => {
+                let reach = convolution.shape().reach()[0].cast_signed();
+                y.cast_signed() - reach..y.cast_signed() + reach + 1
+            }
+            Action::Convolution(_) | Action::Pointwise(_) => same(y),
+        };
+        let reads = self.reads.iter().enumerate();
+        TaskShape {
+            reads: reads.map(|(i, t)| Read { tensor: *t, rows: (0..height).map(|y| rows(i, y)).collect() }).collect(),
+            makes: self.makes.clone(),
+        }
+    }
+}
+
+impl Recipe {
+    /// Let no convolution read a tensor that has no room for zeros around it: one that is given, or an output.
+    fn surround_convolutions(&mut self) {
+        let count = self.given.len() + self.made.len();
+        let mut copies: Vec<(usize, usize)> = Vec::new();
+        let mut tasks = Vec::with_capacity(self.tasks.len());
+        for mut task in self.tasks.drain(..) {
+            let source = task.reads.first().copied().unwrap_or(0);
+            let bare = source < self.given.len() || self.outputs.contains(&source);
+            if let (Action::Convolution(convolution), true) = (&task.action, bare) {
+                let known = copies.iter().find(|(of, _)| *of == source).map(|(_, copy)| *copy);
+                task.reads[0] = known.unwrap_or_else(|| {
+                    let copy = count + copies.len();
+                    copies.push((source, copy));
+                    let planes = convolution.shape().channels[0];
+                    let reads = vec![source];
+                    self.made.push(planes);
+                    tasks.push(Task {
+                        action: Action::Pointwise(copying(planes, self.size[1])),
+                        reads,
+                        makes: vec![copy],
+                    });
+                    copy
+                });
+            }
+            tasks.push(task);
+        }
+        self.tasks = tasks;
+    }
+}
+
+/// A program that copies planes.
+fn copying(planes: usize, columns: usize) -> Program {
+    let instructions = (0..planes)
+        .map(|plane| Instruction {
+            operator: Operator::Copy,
+            arguments: vec![Argument::Input { input: 0, plane }],
+            target: Target::Output { output: 0, plane },
+        })
+        .collect();
+    Program { columns, registers: 0, instructions }
+}

@@ -1,0 +1,281 @@
+//! In which order rows are computed, and how many of each tensor are kept.
+//!
+//! Every frame is computed from top to bottom, a few rows of each tensor at a time and each as late as possible, so
+//! that what is computed is still in the cache when it is read. The order depends on the shape alone and is worked
+//! out once.
+
+use std::ops::Range;
+
+/// Rows that a task computes at a time; banks share what they load between so many.
+pub(super) const BLOCK: usize = 8;
+
+/// What the schedule has to know of one task.
+#[derive(Debug)]
+pub(super) struct TaskShape {
+    /// Tensors read, by number, each with how far above and below.
+    pub(super) reads: Vec<Read>,
+    /// Tensors made, all of the same rows.
+    pub(super) makes: Vec<usize>,
+}
+
+/// The rows of a tensor that a task reads.
+#[derive(Debug)]
+pub(super) struct Read {
+    pub(super) tensor: usize,
+    /// For every row of the result the rows read, which may reach above the first or below the last by the rim. Both
+    /// ends never fall from one row to the next.
+    pub(super) rows: Vec<Range<isize>>,
+}
+
+/// How a tensor is kept.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct TensorShape {
+    /// Rows of zeros above the first and below the last row.
+    pub(super) rim: usize,
+    pub(super) memory: Memory,
+}
+
+/// How rows lie in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Memory {
+    /// Every row is kept to the end.
+    Whole,
+    /// A new row takes the place of one that is no longer read.
+    Ring,
+    /// Neighbouring rows are neighbours in memory: they are moved up where there is no room behind them.
+    Straight,
+}
+
+/// One thing to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Compute these rows.
+    Run { task: usize, rows: Range<usize> },
+    /// Move the rows from `from` on to the front of the tensor's memory.
+    Slide { tensor: usize, from: isize, end: isize },
+}
+
+/// The order, and the rows of memory of each tensor that is made.
+#[derive(Debug)]
+pub(super) struct Schedule {
+    pub(super) steps: Vec<Step>,
+    /// By tensor.
+    pub(super) capacity: Vec<usize>,
+}
+
+/// Tensors while they are computed.
+struct State<'a> {
+    height: usize,
+    tasks: &'a [TaskShape],
+    tensors: &'a [TensorShape],
+    capacity: &'a [usize],
+    /// Rows done, by task.
+    done: Vec<usize>,
+    /// By tensor: the first row in memory, and the row behind the last.
+    first: Vec<isize>,
+    end: Vec<isize>,
+    /// By tensor: the task that makes it, and those that read it.
+    makers: Vec<Option<usize>>,
+    readers: Vec<Vec<(usize, usize)>>,
+    /// By tensor: the most rows held at once.
+    needed: Vec<usize>,
+    steps: Vec<Step>,
+}
+
+/// Work out the order for frames of `height` rows. `tasks` stand in an order in which each can be computed.
+pub(super) fn schedule(height: usize, tasks: &[TaskShape], tensors: &[TensorShape]) -> Schedule {
+    // Once without any limit, which shows how many rows each tensor has to hold, then with that.
+    let unlimited = vec![usize::MAX; tensors.len()];
+    let (_, needed) = State::new(height, tasks, tensors, &unlimited).run();
+    let capacity: Vec<usize> = needed
+        .iter()
+        .zip(tensors)
+        .map(|(needed, tensor)| {
+            let all = height + 2 * tensor.rim;
+            match tensor.memory {
+                Memory::Whole => all,
+                // Whole blocks, so that none of them goes over the end.
+                Memory::Ring => {
+                    (needed + BLOCK).next_multiple_of(BLOCK).min(all + tensor.rim.next_multiple_of(BLOCK) - tensor.rim)
+                }
+                // Each row is moved once on the average.
+                Memory::Straight => all.min(2 * needed),
+            }
+        })
+        .collect();
+    let (steps, _) = State::new(height, tasks, tensors, &capacity).run();
+    Schedule { steps, capacity }
+}
+
+impl<'a> State<'a> {
+    fn new(height: usize, tasks: &'a [TaskShape], tensors: &'a [TensorShape], capacity: &'a [usize]) -> Self {
+        let mut readers = vec![Vec::new(); tensors.len()];
+        for (t, task) in tasks.iter().enumerate() {
+            for (r, read) in task.reads.iter().enumerate() {
+                readers[read.tensor].push((t, r));
+            }
+        }
+        let maker = |tensor| tasks.iter().position(|t| t.makes.contains(&tensor));
+        Self {
+            height,
+            tasks,
+            tensors,
+            capacity,
+            done: vec![0; tasks.len()],
+            first: tensors.iter().map(|t| -t.rim.cast_signed()).collect(),
+            end: vec![0; tensors.len()],
+            makers: (0..tensors.len()).map(maker).collect(),
+            readers,
+            needed: vec![0; tensors.len()],
+            steps: Vec::new(),
+        }
+    }
+
+    /// The steps of a frame, and the most rows that each tensor holds at once.
+    fn run(mut self) -> (Vec<Step>, Vec<usize>) {
+        let height = self.height;
+        for target in (0..height).step_by(BLOCK).map(|y| (y + BLOCK).min(height)) {
+            for task in 0..self.tasks.len() {
+                if self.tasks[task].makes.iter().any(|m| self.tensors[*m].memory == Memory::Whole) {
+                    self.compute(task, target);
+                }
+            }
+        }
+        (self.steps, self.needed)
+    }
+
+    /// Compute the rows of a task up to `target`, each block right after what it reads.
+    fn compute(&mut self, task: usize, target: usize) {
+        while self.done[task] < target {
+            let rows = self.done[task]..(self.done[task] + BLOCK).min(self.height);
+            for read in &self.tasks[task].reads {
+                let end = usize::try_from(read.rows[rows.end - 1].end).unwrap_or(0).min(self.height);
+                // Tensors that are given have no maker.
+                if let Some(maker) = self.makers[read.tensor] {
+                    self.compute(maker, end);
+                }
+            }
+            for &tensor in &self.tasks[task].makes {
+                let rim = if rows.end == self.height { self.tensors[tensor].rim } else { 0 };
+                let end = (rows.end + rim).cast_signed();
+                let kept = self.kept(tensor);
+                self.needed[tensor] = self.needed[tensor].max((end - kept).unsigned_abs());
+                let full = (end - self.first[tensor]).unsigned_abs() > self.capacity[tensor];
+                if full && self.tensors[tensor].memory == Memory::Straight {
+                    self.steps.push(Step::Slide { tensor, from: kept, end: self.end[tensor] });
+                    self.first[tensor] = kept;
+                }
+                self.end[tensor] = end;
+            }
+            self.done[task] = rows.end;
+            self.steps.push(Step::Run { task, rows });
+        }
+    }
+
+    /// The first row of a tensor that is still to be read.
+    fn kept(&self, tensor: usize) -> isize {
+        if self.tensors[tensor].memory == Memory::Whole {
+            return self.first[tensor];
+        }
+        let next = |(task, read): &(usize, usize)| {
+            let rows = &self.tasks[*task].reads[*read].rows;
+            rows.get(self.done[*task]).map(|r| r.start)
+        };
+        let first = self.readers[tensor].iter().filter_map(next).min();
+        first.unwrap_or(self.end[tensor]).clamp(self.first[tensor], self.end[tensor].max(self.first[tensor]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A chain of tasks, each reading the last tensor with a reach of its own and the first one as it stands.
+    fn chain(height: usize, reaches: &[usize], rims: bool) -> (Vec<TaskShape>, Vec<TensorShape>) {
+        let window = |reach: usize, rim: bool| -> Vec<Range<isize>> {
+            let (n, r) = (height.cast_signed(), reach.cast_signed());
+            let clip = |y: isize| if rim { y } else { y.clamp(0, n) };
+            (0..n).map(|y| clip(y - r)..clip(y + r + 1)).collect()
+        };
+        let tasks = reaches
+            .iter()
+            .enumerate()
+            .map(|(i, reach)| TaskShape {
+                reads: vec![Read { tensor: i, rows: window(*reach, rims) }, Read { tensor: 0, rows: window(0, false) }],
+                makes: vec![i + 1],
+            })
+            .collect();
+        let tensors = (0..=reaches.len())
+            .map(|i| TensorShape {
+                rim: if rims { reaches.get(i).copied().unwrap_or(0) } else { 0 },
+                memory: match i {
+                    i if i == reaches.len() => Memory::Whole,
+                    i if i % 2 == 0 => Memory::Ring,
+                    _ => Memory::Straight,
+                },
+            })
+            .collect();
+        (tasks, tensors)
+    }
+
+    proptest! {
+        /// Every row is computed once, after all that it reads and while that is in memory, which is never exceeded.
+        #[test]
+        fn rows_are_there_when_they_are_read(
+            height in 1usize..200,
+            reaches in prop::collection::vec(0usize..30, 1..6),
+            rims in any::<bool>(),
+        ) {
+            let (tasks, tensors) = chain(height, &reaches, rims);
+            let Schedule { steps, capacity } = schedule(height, &tasks, &tensors);
+            let mut first: Vec<isize> = tensors.iter().map(|t| -t.rim.cast_signed()).collect();
+            let mut end = vec![0; tensors.len()];
+            let mut done = vec![0; tasks.len()];
+            for step in steps {
+                match step {
+                    Step::Slide { tensor, from, end: held } => {
+                        prop_assert!(from >= first[tensor] && held == end[tensor] && from <= held);
+                        first[tensor] = from;
+                    }
+                    Step::Run { task, rows } => {
+                        prop_assert_eq!(rows.start, done[task]);
+                        done[task] = rows.end;
+                        for read in &tasks[task].reads {
+                            let t = read.tensor;
+                            if t > 0 {
+                                let needs = read.rows[rows.start].start..read.rows[rows.end - 1].end;
+                                prop_assert!(needs.start >= first[t] && needs.end <= end[t]);
+                                if tensors[t].memory == Memory::Ring {
+                                    // Blocks begin at multiples of their size, so a row may have been overwritten
+                                    // from its block's begin on.
+                                    let newest = end[t] + tensors[t].rim.next_multiple_of(BLOCK).cast_signed();
+                                    let oldest = needs.start + tensors[t].rim.next_multiple_of(BLOCK).cast_signed();
+                                    prop_assert!(newest - oldest <= capacity[t].cast_signed());
+                                }
+                            }
+                        }
+                        for made in &tasks[task].makes {
+                            let rim = if rows.end == height { tensors[*made].rim } else { 0 };
+                            end[*made] = (rows.end + rim).cast_signed();
+                            if tensors[*made].memory != Memory::Ring {
+                                prop_assert!((end[*made] - first[*made]).unsigned_abs() <= capacity[*made]);
+                            }
+                        }
+                    }
+                }
+            }
+            prop_assert!(done.iter().all(|d| *d == height));
+        }
+    }
+
+    #[test]
+    fn memory_does_not_grow_with_the_frame() {
+        let capacity = |height| {
+            let (tasks, tensors) = chain(height, &[16, 8, 1], true);
+            schedule(height, &tasks, &tensors).capacity
+        };
+        assert_eq!(capacity(504)[..3], capacity(5000)[..3]);
+    }
+}
