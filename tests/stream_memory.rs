@@ -48,6 +48,10 @@ impl mollifier::stream::Planner for Idle {
     fn contract(&self) -> &mollifier::model::Contract {
         self.0.contract()
     }
+    fn largest_tile(&self) -> [usize; 2] {
+        [512, 512]
+    }
+
     fn prepare(&self, _: &[usize]) -> Result<Box<dyn mollifier::backend::Plan>, mollifier::backend::BackendError> {
         Ok(Box::new(IdlePlan))
     }

@@ -18,6 +18,12 @@ pub trait Backend: Send + Sync {
     /// Name as the command line and `run.json` give it: `tract`, `ort`, ...
     fn name(&self) -> &'static str;
 
+    /// Rows and columns of the largest tile that is worth while: what lies between an engine's operators should stay in
+    /// the cache, and within memory.
+    fn largest_tile(&self) -> [usize; 2] {
+        [512, 512]
+    }
+
     /// Bind `model` to one tile shape, (y, x) for fields or (sample,) for series.
     ///
     /// Radii that do not fit the shape are left out; [`Plan::dropped`] names them.

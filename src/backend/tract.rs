@@ -29,6 +29,11 @@ impl Backend for Tract {
         "tract"
     }
 
+    fn largest_tile(&self) -> [usize; 2] {
+        // Rows go through one after the other: a tile's height costs nothing but the memory of its inputs and outputs.
+        [1280, 4096]
+    }
+
     fn prepare(&self, model: &Model, tile: &[usize]) -> Result<Box<dyn Plan>, BackendError> {
         prepare(model, tile, true)
     }

@@ -8,6 +8,9 @@ pub trait Planner {
     /// What the model says of itself.
     fn contract(&self) -> &Contract;
 
+    /// Rows and columns of the largest tile that is worth while.
+    fn largest_tile(&self) -> [usize; 2];
+
     /// Bind it to one tile shape, (y, x) for fields or (sample,) for series.
     ///
     /// # Errors
@@ -27,6 +30,10 @@ pub struct Engine<'a> {
 impl Planner for Engine<'_> {
     fn contract(&self) -> &Contract {
         &self.model.contract
+    }
+
+    fn largest_tile(&self) -> [usize; 2] {
+        self.backend.largest_tile()
     }
 
     fn prepare(&self, tile: &[usize]) -> Result<Box<dyn Plan>, BackendError> {

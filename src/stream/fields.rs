@@ -155,8 +155,8 @@ impl<'a> Pipeline<'a> {
         check(contract)?;
         let feeds = bind(contract, &options.givens, Some(shape))?;
         let grid = match options.max_tile {
-            Some(max) => TileGrid::new(shape, contract, Some(max)),
-            None => TileGrid::for_threads(shape, contract, options.threads),
+            Some(max) => TileGrid::new(shape, contract, max),
+            None => TileGrid::for_threads(shape, contract, planner.largest_tile(), options.threads),
         };
         let lanes = Lanes::new(planner, &grid.tile, options.threads.min(grid.tiles.len()), |lane| {
             for (i, feed) in feeds.iter().enumerate() {

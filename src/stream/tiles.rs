@@ -4,9 +4,6 @@ use std::ops::Range;
 
 use crate::model::Contract;
 
-/// Pixels along an axis that a tile has unless told otherwise, at most.
-const DEFAULT_TILE: usize = 512;
-
 /// Parts that an axis is cut into for the sake of threads, at most.
 const MOST_PARTS: usize = 16;
 
@@ -85,15 +82,12 @@ pub struct TileGrid {
 
 impl TileGrid {
     /// Cut frames of `shape` (y, x) for a model, into tiles of at most `max` pixels along each axis.
-    ///
-    /// Without `max`: 512, or four halos where that is more.
     #[must_use]
-    pub fn new(shape: [usize; 2], contract: &Contract, max: Option<[usize; 2]>) -> Self {
+    pub fn new(shape: [usize; 2], contract: &Contract, max: [usize; 2]) -> Self {
         let axis = |a: usize| {
             let at = |values: &[usize]| values.get(a).copied().unwrap_or(0);
             let halo = at(&contract.halo);
-            let max = max.map_or(DEFAULT_TILE.max(4 * halo), |m| m[a]);
-            split_axis(shape[a], max, halo, at(&contract.alignment), at(&contract.min_size))
+            split_axis(shape[a], max[a], halo, at(&contract.alignment), at(&contract.min_size))
         };
         let ((rows, down), (columns, across)) = (axis(0), axis(1));
         let tiles = down
@@ -105,21 +99,19 @@ impl TileGrid {
         Self { tile: [rows, columns], tiles }
     }
 
-    /// Cut frames so that `threads` workers are done soonest, with tiles that are no larger than
-    /// [`new`](Self::new) makes them. Overlap costs work, so a small frame may keep fewer tiles than threads.
+    /// Cut frames so that `threads` workers are done soonest, with tiles of at most `largest` pixels along each axis,
+    /// or four halos where that is more. Overlap costs work, so a small frame may keep fewer tiles than threads.
     #[must_use]
-    pub fn for_threads(shape: [usize; 2], contract: &Contract, threads: usize) -> Self {
+    pub fn for_threads(shape: [usize; 2], contract: &Contract, largest: [usize; 2], threads: usize) -> Self {
         let time = |grid: &Self| grid.tiles.len().div_ceil(threads.max(1)) * grid.tile[0] * grid.tile[1];
-        let mut best = Self::new(shape, contract, None);
-        let parts = |n: usize, a: usize| {
-            let halo = contract.halo.get(a).copied().unwrap_or(0);
-            (shape[a] + 2 * halo * (n - 1)).div_ceil(n)
-        };
+        let halo = |a: usize| contract.halo.get(a).copied().unwrap_or(0);
+        let mut best = Self::new(shape, contract, [0, 1].map(|a| largest[a].max(4 * halo(a))));
+        let parts = |n: usize, a: usize| (shape[a] + 2 * halo(a) * (n - 1)).div_ceil(n);
         let (limit, whole) = (best.tile, shape[0] * shape[1]);
         for down in 1..=threads.min(MOST_PARTS) {
             for across in 1..=(threads.min(MOST_PARTS) / down).max(1) {
                 let max = [parts(down, 0).min(limit[0]), parts(across, 1).min(limit[1])];
-                let grid = Self::new(shape, contract, Some(max));
+                let grid = Self::new(shape, contract, max);
                 let work = |grid: &Self| grid.tiles.len() * grid.tile[0] * grid.tile[1];
                 // A tenth of the time is not worth any work done twice; nor is any time worth twice the work.
                 if 10 * time(&grid) < 9 * time(&best) && work(&grid) < 2 * whole {

@@ -106,6 +106,10 @@ impl Planner for FakeModel {
         &self.contract
     }
 
+    fn largest_tile(&self) -> [usize; 2] {
+        [512, 512]
+    }
+
     fn prepare(&self, tile: &[usize]) -> Result<Box<dyn Plan>, BackendError> {
         let shape = if tile.len() == 2 { [tile[0], tile[1]] } else { [1, tile[0]] };
         Ok(Box::new(FakePlan {
