@@ -3,6 +3,7 @@
 mod axis;
 mod bank;
 mod convolution;
+mod filter;
 mod pass;
 mod place;
 mod simd;
@@ -10,4 +11,5 @@ mod simd;
 pub use axis::Border;
 pub use bank::{BankError, BoundBank, Derivative};
 pub use convolution::{Activation, Convolution, ConvolutionShape, WIDEST};
+pub use filter::SeriesFilter;
 pub use place::Place;
