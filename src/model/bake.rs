@@ -5,6 +5,7 @@ use sha2::{Digest, Sha256};
 use tract_onnx::pb;
 
 use super::contract::{AxisGrid, Contract, METADATA_KEY, Physics, Provenance, VERSION};
+use super::trunk::UNIT;
 use super::{Aspect, FEATURES, ModelError, Spec, Trunk, TrunkRecord};
 use crate::graph::{Graph, IR_VERSION, OPSET, Value};
 use crate::physics::{self, Design, InputRole, Inputs, Kind, Output, Transform};
@@ -74,8 +75,14 @@ pub fn bake(path: &str, text: &str, options: &BakeOptions) -> Result<Vec<u8>, Mo
         let (delta, log_std) = trunk.behind(&graph, &channels);
         let refined = refine(&delta.clamp(-LARGEST, LARGEST))?;
         maps = refined.outputs;
-        maps.push(log_std.clamp(-LARGEST, LARGEST).exp().or_nan(&refined.seen));
-        declared.push(Output::new("std", "standard deviation", "", Transform::Identity));
+        let std = log_std.clamp(-LARGEST, LARGEST).exp();
+        let (std, of) = match &estimate.unit {
+            Some(unit) => (std * unit, declared.first().map_or("", |lambda| lambda.unit.as_str())),
+            None => (std, ""),
+        };
+        maps.push(std.or_nan(&refined.seen));
+        let std = Output::new("std", "standard deviation", of, Transform::Identity);
+        declared.push(std);
         record = Some(TrunkRecord {
             sha256: trunk.sha256().to_owned(),
             features: names.iter().map(|n| (*n).to_owned()).collect(),
@@ -88,6 +95,9 @@ pub fn bake(path: &str, text: &str, options: &BakeOptions) -> Result<Vec<u8>, Mo
     }
     if options.front_end {
         graph.stacked_output(FEATURES, &features);
+        if let Some(unit) = &estimate.unit {
+            graph.output(UNIT, unit);
+        }
     }
     let finished = graph.finish(description.name);
     let axes: &[(&str, f64)] = match description.kind {

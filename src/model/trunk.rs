@@ -13,6 +13,8 @@ use crate::graph::{Graph, IR_VERSION, OPSET, Value};
 
 /// The tensor between the front end and the trunk: (batch, channel, y, x) or (batch, channel, sample).
 pub const FEATURES: &str = "features";
+/// What delta is counted in where lambda's transform is the identity: a further output of such a front end.
+pub(super) const UNIT: &str = "unit";
 /// What a trunk gives, in this order: the residual on the transformed lambda, and the logarithm of its standard
 /// deviation, one channel each.
 const OUTPUTS: [&str; 2] = ["delta", "log_std"];

@@ -181,7 +181,7 @@ impl Law for Heat {
             let residual = local_size(&around, &misfit, &covered)?.or_nan(&seen);
             Ok(Refined { outputs: vec![(&area / resistivity).or_nan(&seen), residual, same.clone()], seen })
         });
-        Ok(Estimate { outputs: vec![lambda, residual, support], features, refine: Some(refine) })
+        Ok(Estimate { outputs: vec![lambda, residual, support], features, refine: Some(refine), unit: None })
     }
 }
 

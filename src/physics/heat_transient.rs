@@ -193,7 +193,7 @@ impl Law for HeatTransient {
             let outputs = vec![(lambda * &area).or_nan(&seen), residual, support.clone()];
             Ok(Refined { outputs, seen: seen.clone() })
         });
-        Ok(Estimate { outputs, features, refine: Some(refine) })
+        Ok(Estimate { outputs, features, refine: Some(refine), unit: None })
     }
 }
 

@@ -3,7 +3,9 @@
 use serde::Deserialize;
 
 use super::aggregate::{Detail, Scale, aggregate, coverage, difference_gain, local_size};
-use super::{Description, Design, Estimate, Input, InputRole, Inputs, Kind, Law, Output, PhysicsError, Transform};
+use super::{
+    Description, Design, Estimate, Input, InputRole, Inputs, Kind, Law, Output, PhysicsError, Refined, Transform,
+};
 use crate::graph::{BankDesign, Edge, Graph, Value};
 use crate::kernel::Family;
 
@@ -40,6 +42,10 @@ const EXCESS: f64 = 2.0;
 const CORRECTION: usize = 3;
 /// Kernel weight on unmeasured samples at which a radius is given up.
 const TOLERANCE: f64 = 0.1;
+/// Share of the sample's own spread in the unit that a trunk counts in, beside the neighbourhood's.
+const NEAR: f64 = 0.1;
+/// Keeps divisions defined where everything is zero.
+const TINY: f64 = 1e-30;
 
 impl Law for Langevin {
     fn describe(&self) -> Description {
@@ -111,30 +117,48 @@ impl Law for Langevin {
         let covered = &total.coverage - 0.5;
         let lambda = &total.estimate / &step - &a * inputs.get("offset");
         let around = bank("around".to_owned(), 2 * table.radii[0], Edge::Zero, None, 0)?;
-        let residual = local_size(&around, &(finest - slope), &total.coverage)? / &step;
+        let difference = finest - slope;
+        let residual = local_size(&around, &difference, &total.coverage)? / &step;
+        let outputs = vec![lambda.or_nan(&covered), residual.or_nan(&covered), total.coverage.clone()];
+
+        // For a trunk, after all that the closed form needs. lambda is additive, so what tells one radius from another is
+        // taken against the local size of just that, and of the standard error: a number without unit, and linear in u.
+        let mut spread = total.error.square();
+        for (scale, bank) in scales.iter().zip(&banks) {
+            let change = (&scale.estimate - &total.estimate).square() * (1.0 / scales.len() as f64);
+            spread = spread + change * bank.present();
+        }
+        let local = average.apply(&(&spread * &total.coverage), &[&[0]])?.swap_remove(0)
+            / (average.apply(&total.coverage, &[&[0]])?.swap_remove(0) + TINY);
+        let unit = (local + &spread * NEAR + TINY).sqrt();
+        let bounded = |ratio: &Value| (ratio + 1e-4).ln().clamp(-9.0, 4.0);
         let mut features = vec![
-            ("snr".to_owned(), squash(&total.estimate, &total.error)),
+            ("log_error".to_owned(), bounded(&(&total.error / &unit))),
             ("support".to_owned(), total.coverage.clone()),
         ];
         for ((radius, scale), bank) in table.radii.iter().zip(&scales).zip(&banks) {
-            let change = squash(&(&scale.estimate - &total.estimate), &scale.error);
-            features.push((format!("change_r{radius}"), change * bank.present()));
+            let change = (&scale.estimate - &total.estimate) / &unit;
+            features.push((format!("change_r{radius}"), change.clamp(-6.0, 6.0) * bank.present()));
+            features.push((format!("log_error_r{radius}"), bounded(&(&scale.error / &unit)) * &scale.coverage));
+            let border = (bank.gain(&terms)? / bank.interior_gain(&terms)?).ln();
+            features.push((format!("border_r{radius}"), border * &scale.coverage));
         }
         for (radius, weight) in table.radii.iter().zip(&total.weights) {
             features.push((format!("weight_r{radius}"), weight.clone()));
         }
-        Ok(Estimate {
-            outputs: vec![lambda.or_nan(&covered), residual.or_nan(&covered), total.coverage],
-            features,
-            refine: None,
-        })
+        let (given, support) = (&total.estimate / &step, total.coverage);
+        let offset = &a * inputs.get("offset");
+        let seen = support.clone();
+        let given_unit = &unit / &step;
+        let in_lambda = given_unit.clone();
+        let refine = Box::new(move |delta: &Value| {
+            let lambda = (&given + delta * &in_lambda - &offset).or_nan(&covered);
+            let residual = local_size(&around, &(&difference - delta * &unit), &seen)? / &step;
+            let outputs = vec![lambda, residual.or_nan(&covered), support.clone()];
+            Ok(Refined { outputs, seen: covered.clone() })
+        });
+        Ok(Estimate { outputs, features, refine: Some(refine), unit: Some(given_unit) })
     }
-}
-
-/// value / error with its sign, brought between -1 and 1.
-fn squash(value: &Value, error: &Value) -> Value {
-    let ratio = value / (error + 1e-30);
-    &ratio / (ratio.abs() + 10.0)
 }
 
 fn invalid(message: String) -> PhysicsError {

@@ -42,6 +42,9 @@ pub struct Estimate {
     pub features: Vec<(String, Value)>,
     /// How a trunk's residual enters; `None` where the law takes no trunk yet.
     pub refine: Option<Refine>,
+    /// What that residual and its standard deviation are counted in where lambda's transform is the identity, a map in
+    /// the units of lambda; `None` for logarithms.
+    pub unit: Option<Value>,
 }
 
 /// A physical law with a hidden parameter.

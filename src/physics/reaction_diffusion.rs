@@ -272,7 +272,7 @@ pub(super) fn ladder(
         let outputs = vec![lambda.or_nan(&seen), residual_of(&lambda), same.clone()];
         Ok(Refined { outputs, seen: seen.clone() })
     });
-    Ok(Estimate { outputs: vec![lambda, residual, support], features, refine: Some(refine) })
+    Ok(Estimate { outputs: vec![lambda, residual, support], features, refine: Some(refine), unit: None })
 }
 
 /// The term maps of one radius.

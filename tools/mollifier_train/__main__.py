@@ -10,7 +10,7 @@ from pathlib import Path
 from . import calibration, command, evaluate, examples
 from .problems import PROBLEMS
 
-TRAINED = ("heat",)
+TRAINED = ("langevin", "heat", "heat-transient", "reaction-diffusion")
 """Laws whose trunk is trained here."""
 
 
@@ -73,8 +73,13 @@ def run_train(arguments: argparse.Namespace) -> int:
     """`train`: simulate, train and write `models/LAW.trunk.onnx`."""
     from . import train  # jax takes seconds to load, and only this needs it
 
-    recipe = train.Recipe(recordings=arguments.recordings, steps=arguments.steps, seed=arguments.seed)
-    train.train(arguments.law, arguments.out or command.MODELS / f"{arguments.law}.trunk.onnx", recipe)
+    asked = {"recordings": arguments.recordings, "steps": arguments.steps}
+    asked = {name: value for name, value in asked.items() if value is not None}
+    recipe = train.Recipe(**(train.RECIPES.get(arguments.law, {}) | asked))
+    out = arguments.out or command.MODELS / f"{arguments.law}.trunk.onnx"
+    several = len(arguments.seed) > 1
+    named = {seed: out.with_suffix(f".{seed}.onnx") if several else out for seed in arguments.seed}
+    train.train(arguments.law, named, recipe)
     return 0
 
 
@@ -128,9 +133,15 @@ def parser() -> argparse.ArgumentParser:
     one = commands.add_parser("train", help="simulate a training set and train the trunk of a law")
     one.add_argument("law", choices=TRAINED, metavar="LAW", help=", ".join(TRAINED))
     one.add_argument("--out", type=Path, help="trunk to write [default: models/LAW.trunk.onnx]")
-    one.add_argument("--recordings", type=int, default=1500, help="in the training set [default: %(default)s]")
-    one.add_argument("--steps", type=int, default=3000, help="of Adam [default: %(default)s]")
-    one.add_argument("--seed", type=int, default=0, help="of the network [default: %(default)s]")
+    one.add_argument("--recordings", type=int, help="in the training set [default: the law's own]")
+    one.add_argument("--steps", type=int, help="of Adam [default: the law's own]")
+    one.add_argument(
+        "--seed",
+        type=int,
+        nargs="+",
+        default=[0],
+        help="of the network; of several each gets a file, with its seed in the name [default: 0]",
+    )
     one.set_defaults(run=run_train)
 
     one = commands.add_parser("export", help="bake a law's front end and trunk into one model file")

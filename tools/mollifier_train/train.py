@@ -5,8 +5,10 @@ from __future__ import annotations
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -19,6 +21,12 @@ from .model_file import ModelFile
 from .training_sets import Examples
 from .trunk import Trunk, export
 
+RECIPES: dict[str, dict[str, Any]] = {
+    "langevin": {"recordings": 20_000, "steps": 6000, "batch": 48, "dilations": (1, 2, 4, 8, 16, 32, 64), "width": 17},
+    "heat-transient": {"steps": 2000},
+    "reaction-diffusion": {"recordings": 1200, "steps": 2000},
+}
+"""What a law's recipe has otherwise than `Recipe`'s defaults."""
 NLL_WEIGHT = 0.05
 AVERAGE = 0.995
 """Decay of the running average of the weights, which is what is kept."""
@@ -38,13 +46,13 @@ class Recipe:
 
 
 def loss(trunk: Trunk, features: jax.Array, target: jax.Array, weight: jax.Array) -> jax.Array:
-    """Weighted squared error of log lambda, and the Gaussian likelihood of log_std alone."""
+    """Squared error of the target, weighted `(batch, y, x)`, and the Gaussian likelihood of log_std alone."""
     delta, log_std = trunk(features)
     error = target - delta
     log_std = jnp.clip(log_std, -8.0, 8.0)
     # The mean is held fixed in the likelihood: calibration must not trade accuracy for certainty.
     surprise = 0.5 * jax.lax.stop_gradient(error) ** 2 * jnp.exp(-2 * log_std) + log_std
-    return jnp.mean(weight[:, None, None] * error**2) + NLL_WEIGHT * jnp.mean(surprise)
+    return jnp.mean(weight * error**2) + NLL_WEIGHT * jnp.mean(surprise)
 
 
 def fit(data: Examples, recipe: Recipe, *, quiet: bool = False) -> Trunk:
@@ -61,11 +69,13 @@ def fit(data: Examples, recipe: Recipe, *, quiet: bool = False) -> Trunk:
         flat.std(axis=0, dtype=np.float64) + 1e-3,
         width=recipe.width,
         dilations=recipe.dilations,
+        series=data.series,
         key=jax.random.key(recipe.seed),
     )
-    target = np.clip(data.target, -2.0, 2.0)
-    weights = 1 / (0.003 + np.mean(target**2, axis=(1, 2)))
-    weights = (weights / weights.mean()).astype(np.float32)
+    most = 8.0 if data.series else 2.0
+    target = np.clip(data.target, -most, most)
+    weights = 1 / (0.003 + np.mean(data.weight * target**2, axis=(1, 2)))
+    weights = (weights / weights.mean()).astype(np.float32)[:, None, None] * data.weight
     optimiser = optax.chain(
         optax.clip_by_global_norm(1.0), optax.adam(optax.cosine_decay_schedule(recipe.rate, recipe.steps))
     )
@@ -84,14 +94,15 @@ def fit(data: Examples, recipe: Recipe, *, quiet: bool = False) -> Trunk:
     mean, started, sum_ = trunk, time.monotonic(), 0.0
     for i in range(recipe.steps):
         chosen = rng.choice(len(target), recipe.batch, replace=False)
-        x, y = data.features[chosen], target[chosen]
-        # The features are scalars of the field: turned and mirrored recordings are as likely as they are.
-        if rng.random() < 0.5:
-            x, y = x.transpose(0, 2, 1, 3), y.transpose(0, 2, 1)
-        for axis in (1, 2):
+        x, y, w = data.features[chosen], target[chosen], weights[chosen]
+        if not data.series:
+            # The features are scalars of the field: turned and mirrored recordings are as likely as they are.
             if rng.random() < 0.5:
-                x, y = np.flip(x, axis), np.flip(y, axis)
-        trunk, mean, state, value = step(trunk, mean, state, x.copy(), y.copy(), weights[chosen])
+                x, y, w = x.transpose(0, 2, 1, 3), y.transpose(0, 2, 1), w.transpose(0, 2, 1)
+            for axis in (1, 2):
+                if rng.random() < 0.5:
+                    x, y, w = (np.flip(values, axis) for values in (x, y, w))
+        trunk, mean, state, value = step(trunk, mean, state, x.copy(), y.copy(), w.copy())
         sum_ += float(value)
         if not quiet and (i + 1) % 100 == 0:
             print(f"step {i + 1}: loss {sum_ / 100:.5f}, {time.monotonic() - started:.0f} s", file=sys.stderr)
@@ -99,26 +110,28 @@ def fit(data: Examples, recipe: Recipe, *, quiet: bool = False) -> Trunk:
     return mean
 
 
-def train(law: str, out: Path, recipe: Recipe, *, spec: Path | None = None) -> Trunk:
-    """Bake the front end, simulate, train and write the trunk.
+def train(law: str, outs: Mapping[int, Path], recipe: Recipe, *, spec: Path | None = None) -> None:
+    """Bake the front end, simulate, train a trunk for each seed and write it.
 
     Args:
         law: key of `training_sets.DRAW`.
-        out: ONNX file of the trunk.
-        recipe: how.
-        spec: of the model, `models/LAW.toml` unless given.
+        outs: ONNX file of the trunk, by the network's seed.
+        recipe: how; its own seed is left aside.
+        spec: of the model, `models/LAW.toml` unless given, or the closed form's before there is one.
     """
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         front_end = Path(folder) / "front-end.onnx"
-        command.bake(spec or command.MODELS / f"{law}.toml", front_end, front_end=True)
+        own = command.MODELS / f"{law}.toml"
+        if not own.exists():
+            own = command.MODELS / f"{law}-closed-form.toml"
+        command.bake(spec or own, front_end, front_end=True)
         data = training_sets.examples(law, ModelFile(front_end), count=recipe.recordings)
     print(f"{recipe.recordings} recordings in {time.monotonic() - started:.0f} s", file=sys.stderr)
-    trunk = fit(data, recipe)
     first = training_sets.FIRST_SEED
-    export(trunk, out, seeds=(first, first + recipe.recordings - 1))
-    print(
-        f"{out}: {trunk.multiply_adds()} multiply-adds a pixel, {time.monotonic() - started:.0f} s in all",
-        file=sys.stderr,
-    )
-    return trunk
+    for seed, out in outs.items():
+        started = time.monotonic()
+        trunk = fit(data, replace(recipe, seed=seed))
+        export(trunk, out, seeds=(first, first + recipe.recordings - 1))
+        took = time.monotonic() - started
+        print(f"{out}: {trunk.multiply_adds()} multiply-adds a pixel, {took:.0f} s", file=sys.stderr)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from .model_file import ModelFile
-from .simulate import heat
+from .simulate import heat, heat_transient, langevin, reaction_diffusion
 from .simulate.random_field import gaussian_random_field
 
 FIRST_SEED = 1_000_000
@@ -24,16 +24,31 @@ class Examples:
     """A training set.
 
     Attributes:
-        features: of the front end, `(recording, y, x, channel)`, float32.
-        target: log of the true lambda over the closed form's, `(recording, y, x)`, float32.
+        features: of the front end, `(recording, y, x, channel)`, float32; a series is one row.
+        target: log of the true lambda over the closed form's, `(recording, y, x)`, float32; where lambda is no
+            logarithm, their difference in the front end's unit.
+        weight: of every pixel in the squared error, `(recording, y, x)`, float32, of mean 1 over a recording: the
+            square of that unit.
+        series: whether a recording is a series.
     """
 
     features: NDArray[np.float32]
     target: NDArray[np.float32]
+    weight: NDArray[np.float32]
+    series: bool
+
+
+@dataclass(frozen=True)
+class Example:
+    """One recording of `Examples`; without a weight all pixels count alike."""
+
+    features: NDArray[np.float32]
+    target: NDArray[np.float32]
+    weight: NDArray[np.float32] | None = None
 
 
 def correlated_noise(rng: np.random.Generator, shape: tuple[int, ...], std: float) -> tuple[NDArray[np.float64], float]:
-    """Noise of standard deviation `std`, white in three of four draws, else blurred by a camera.
+    """Noise of standard deviation `std`, white in three of four draws, else every frame blurred by a camera.
 
     Returns:
         the noise, and the standard deviation the model is told: near the true one if white, too small if blurred.
@@ -41,11 +56,12 @@ def correlated_noise(rng: np.random.Generator, shape: tuple[int, ...], std: floa
     noise = rng.standard_normal(shape)
     if rng.random() < 0.75:
         return noise * std, std * float(np.exp(0.05 * rng.standard_normal()))
-    noise = gaussian_filter(noise, rng.uniform(0.4, 0.9), mode="wrap")
+    width = rng.uniform(0.4, 0.9)
+    noise = gaussian_filter(noise, [0.0] * (len(shape) - 2) + [width, width], mode="wrap")
     return noise * (std / noise.std()), std * float(rng.uniform(0.4, 1.0))
 
 
-def draw_heat(front_end: ModelFile, seed: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def draw_heat(front_end: ModelFile, seed: int) -> Example:
     """One steady recording: random field, discs, or both; source of one sign or (one in eight) of both; 0.3 to 20 %.
 
     Discs have 0.4 to 2.5 times the lambda around them, are 6 to 28 px in radius and 2 to 10 px wide at the border.
@@ -78,14 +94,164 @@ def draw_heat(front_end: ModelFile, seed: int) -> tuple[NDArray[np.float32], NDA
     )
     features, closed = front_end.session.run(["features", "lambda"], feeds)
     target = log_lam[cut] - np.log(closed[0].astype(np.float64))
-    return np.moveaxis(features[0], 0, -1), target.astype(np.float32)
+    return Example(np.moveaxis(features[0], 0, -1), target.astype(np.float32))
 
 
-DRAW: dict[str, Callable[[ModelFile, int], tuple[NDArray[np.float32], NDArray[np.float32]]]] = {"heat": draw_heat}
-"""For each law that has a trunk: one recording's features `(y, x, channel)` and target `(y, x)`."""
+def draw_log_ratio(rng: np.random.Generator, side: int, length: tuple[float, float]) -> NDArray[np.float64]:
+    """log lambda of a periodic recording: a bounded random field, smooth-edged discs, or both, within +-1.2.
+
+    Args:
+        rng: source of all that is drawn.
+        side: pixels a side.
+        length: range of the field's correlation length, in pixels.
+    """
+    kind = rng.random()
+    log_lam = np.zeros((side, side))
+    if kind < 0.75:
+        scale = float(np.exp(rng.uniform(*np.log(length))))
+        field = gaussian_random_field(rng, (side, side), scale, periodic=True)
+        log_lam += rng.uniform(0.3, 1.1) * np.tanh(field)
+    if kind > 0.6:
+        discs = heat.draw_discs(
+            rng, side, count=(1, 6), radius=(0.06, 0.25), edge=float(np.exp(rng.uniform(*np.log([0.02, 0.1]))))
+        )
+        log_lam += rng.uniform(0.4, 1.1) * np.log(discs)
+    return np.clip(log_lam, -1.2, 1.2)
+
+
+def observe(
+    rng: np.random.Generator,
+    front_end: ModelFile,
+    u: NDArray[np.float64],
+    log_lam: NDArray[np.float64],
+    **known: object,
+) -> Example:
+    """Features and target of a window of `u`, axes `(frame, y, x)`, with noise of 0.3 to 20 %.
+
+    Args:
+        rng: source of window and noise.
+        front_end: what computes the features.
+        u: the noise-free recording.
+        log_lam: log of the hidden parameter, `(y, x)`.
+        known: `time_step`, and known fields by name.
+    """
+    corner = rng.integers(0, u.shape[-1] - SIDE + 1, 2)
+    cut = tuple(slice(c, c + SIDE) for c in corner)
+    level = float(np.exp(rng.uniform(*np.log([0.003, 0.2]))))
+    noise, told = correlated_noise(rng, (len(u), SIDE, SIDE), level * u.std())
+    time_step = float(known.pop("time_step"))  # type: ignore[arg-type]
+    given = {name: value[cut] for name, value in known.items()}  # type: ignore[index]
+    offset = front_end.named("offset")
+    seen = u[:, *cut] + noise
+    if offset:
+        given[offset] = float(np.median(seen))
+    feeds = front_end.feeds(seen, spacing=(1.0, 1.0), time_step=time_step, given={**given, "noise": told})
+    features, closed = front_end.session.run(["features", "lambda"], feeds)
+    target = log_lam[cut] - np.log(closed[0].astype(np.float64))
+    return Example(np.moveaxis(features[0], 0, -1), target.astype(np.float32))
+
+
+def draw_heat_transient(front_end: ModelFile, seed: int) -> Example:
+    """One changing recording of 128x128 pixels: lambda dt / h^2 of 0.6 to 14, u(0) of 8 to 28 px, source or none."""
+    rng = np.random.default_rng(seed)
+    side = 128
+    log_lam = draw_log_ratio(rng, side, (8.0, 40.0)) + rng.uniform(-0.25, 0.25)
+    lam = np.exp(log_lam)
+    length = float(np.exp(rng.uniform(*np.log([8.0, 28.0]))))
+    u0 = gaussian_random_field(rng, (side, side), length, periodic=True)
+    strength = 0.0 if rng.random() < 0.25 else float(np.exp(rng.uniform(*np.log([0.005, 0.06]))))
+    m = strength * gaussian_random_field(rng, (side, side), rng.uniform(8.0, 28.0), periodic=True)
+    interval = rng.uniform(2.5, 5.0)
+    u = heat_transient.evolve(u0, lam, m, interval * np.arange(5.0), max_step=0.25 / lam.max())
+    return observe(rng, front_end, u, log_lam, time_step=interval, m=m)
+
+
+def draw_reaction_diffusion(front_end: ModelFile, seed: int) -> Example:
+    """One recording of phi that starts from a random field independent of lambda, seen after 6 to 60 time units.
+
+    Never from local equilibrium with lambda, so that what is learned is not a reading of lambda off phi; in one of
+    five draws the start is nearly uniform, and phases separate by themselves.
+    """
+    rng = np.random.default_rng(seed)
+    side = 128
+    log_lam = draw_log_ratio(rng, side, (10.0, 40.0))
+    spread = rng.uniform(0.02, 0.1) if rng.random() < 0.2 else rng.uniform(0.2, 0.6)
+    length = float(np.exp(rng.uniform(*np.log([4.0, 28.0]))))
+    field = gaussian_random_field(rng, (side, side), length, periodic=True)
+    phi0 = np.clip(rng.uniform(-0.5, 0.5) + spread * field, -0.95, 0.95)
+    time = float(np.exp(rng.uniform(*np.log([6.0, 60.0])))) + 2.0 * np.arange(5.0)
+    phi = reaction_diffusion.evolve(phi0, np.exp(log_lam), time)
+    return observe(rng, front_end, phi, log_lam, time_step=2.0)
+
+
+def draw_langevin(front_end: ModelFile, seed: int) -> Example:
+    """One series of 256 samples: a random Fourier series, steps, or both; a dt of -0.02 to 0.02; 0.3 to 20 % noise.
+
+    The correlation length is 6 to 64 samples. The front end's features have no unit, so the sample distance is 1.
+    """
+    rng = np.random.default_rng(seed)
+    samples = 256
+    time = np.arange(samples, dtype=np.float64)
+    rate = rng.uniform(-0.02, 0.02)
+    kind = rng.random()
+    parts = []
+    if kind < 0.85:
+        parts.append(langevin.draw_forcing(rng, samples, float(np.exp(rng.uniform(*np.log([6.0, 64.0]))))))
+    if kind > 0.75:
+        parts.append(smooth_steps(rng, samples))
+    lam, u = np.zeros(samples), float(rng.standard_normal()) * 10 * np.exp(rate * time)
+    for part in parts:
+        size = rng.uniform(0.4, 1.0) / part.value(time).std()
+        lam += size * part.value(time)
+        u += size * part.solution(time, 0.0, rate)
+    level = float(np.exp(rng.uniform(*np.log([0.003, 0.2])))) * u.std()
+    noise = rng.standard_normal(samples)
+    told = level * float(np.exp(0.05 * rng.standard_normal()))
+    if rng.random() < 0.2:
+        noise = gaussian_filter(noise, rng.uniform(0.4, 0.9), mode="wrap")
+        noise /= noise.std()
+        told = level * float(rng.uniform(0.4, 1.0))
+    seen = u + level * noise
+    given = {"a": rate, "noise": told, "offset": float(np.median(seen))}
+    feeds = front_end.feeds(seen, spacing=(1.0,), given=given)
+    features, closed, unit = front_end.session.run(["features", "lambda", "unit"], feeds)
+    unit = unit[0].astype(np.float64)
+    weight = unit**2 / np.mean(unit**2)
+    target = (lam - closed[0]) / unit
+    return Example(features[0].T[None], target[None].astype(np.float32), weight[None].astype(np.float32))
+
+
+def smooth_steps(rng: np.random.Generator, samples: int) -> langevin.FourierForcing:
+    """One to five steps, 3 to 16 samples wide, as a Fourier series of twice the series' length."""
+    time = np.arange(2 * samples)
+    value = np.zeros(2 * samples)
+    for _ in range(rng.integers(1, 6)):
+        at, width = rng.uniform(0, samples), float(np.exp(rng.uniform(*np.log([3.0, 16.0]))))
+        # Up and, half a period later, down again: the steps' ends join.
+        up = np.tanh(np.sin(np.pi * (time - at) / samples) * samples / (np.pi * width))
+        value += rng.standard_normal() * up
+    coefficient = np.fft.rfft(value) / samples
+    frequency = np.pi * np.arange(samples + 1) / samples
+    return langevin.FourierForcing(frequency[1:-1], coefficient[1:-1])
+
+
+DRAW: dict[str, Callable[[ModelFile, int], Example]] = {
+    "langevin": draw_langevin,
+    "heat": draw_heat,
+    "heat-transient": draw_heat_transient,
+    "reaction-diffusion": draw_reaction_diffusion,
+}
+"""For each law that has a trunk: the recording of a seed."""
 
 
 def examples(law: str, front_end: ModelFile, *, count: int, first_seed: int = FIRST_SEED) -> Examples:
     """Simulate `count` recordings and run the front end over each."""
     drawn = [DRAW[law](front_end, seed) for seed in range(first_seed, first_seed + count)]
-    return Examples(features=np.stack([f for f, _ in drawn]), target=np.stack([t for _, t in drawn]))
+    target = np.stack([d.target for d in drawn])
+    weights = [np.ones_like(d.target) if d.weight is None else d.weight for d in drawn]
+    return Examples(
+        features=np.stack([d.features for d in drawn]),
+        target=target,
+        weight=np.stack(weights),
+        series=front_end.contract["kind"] == "series",
+    )

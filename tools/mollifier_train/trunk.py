@@ -21,7 +21,7 @@ SEEDS_KEY = "mollifier.seeds"
 
 
 class Trunk(eqx.Module):
-    """A pointwise layer, residual 3x3 layers of growing dilation, two pointwise heads.
+    """A pointwise layer, residual 3x3 layers of growing dilation (3 taps for series), two pointwise heads.
 
     The convolutions are written as shifts and one matrix product, which is several times faster on a processor
     than a general dilated convolution and its gradient. Zeros stand outside the frame, as in the exported graph.
@@ -29,9 +29,11 @@ class Trunk(eqx.Module):
     Attributes:
         mean, scale: of every feature over the training set, `(channel,)`; folded into the first layer by `export`.
         enter: weights and bias of the pointwise layer, `(channel, width)` and `(width,)`.
-        layers: weights and bias of the 3x3 layers, `(9 * width, width)`, taps row by row, and `(width,)`.
+        layers: weights and bias of the 3x3 layers, `(9 * width, width)`, taps row by row, and `(width,)`; of series
+            `(3 * width, width)`.
         heads: weights and bias of delta and log_std, `(width, 2)` and `(2,)`.
         dilations: of `layers`.
+        rows: of a kernel, 3 or, for series, 1.
     """
 
     mean: jax.Array
@@ -40,6 +42,7 @@ class Trunk(eqx.Module):
     layers: list[tuple[jax.Array, jax.Array]]
     heads: tuple[jax.Array, jax.Array]
     dilations: tuple[int, ...] = eqx.field(static=True)
+    rows: int = eqx.field(static=True)
 
     def __init__(
         self,
@@ -48,27 +51,34 @@ class Trunk(eqx.Module):
         *,
         width: int = 16,
         dilations: Sequence[int] = (1, 2, 4),
+        series: bool = False,
         key: jax.Array,
     ) -> None:
+        self.rows = 1 if series else 3
+        taps = 3 * self.rows
         keys = jax.random.split(key, len(dilations) + 1)
         channels = len(mean)
         self.mean, self.scale = jnp.asarray(mean, jnp.float32), jnp.asarray(scale, jnp.float32)
         self.enter = (jax.random.normal(keys[0], (channels, width)) * (2 / channels) ** 0.5, jnp.zeros(width))
         self.layers = [
-            (jax.random.normal(k, (9 * width, width)) * (1 / (9 * width)) ** 0.5, jnp.zeros(width)) for k in keys[1:]
+            (jax.random.normal(k, (taps * width, width)) * (1 / (taps * width)) ** 0.5, jnp.zeros(width))
+            for k in keys[1:]
         ]
         # The untrained trunk gives the closed form back.
         self.heads = (jnp.zeros((width, 2)), jnp.array([0.0, -2.0]))
         self.dilations = tuple(dilations)
 
     def __call__(self, features: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Delta and log_std, both `(batch, y, x)`, of features `(batch, y, x, channel)`."""
+        """Delta and log_std, both `(batch, y, x)`, of features `(batch, y, x, channel)`; a series is one row."""
         h = (features - jax.lax.stop_gradient(self.mean)) / jax.lax.stop_gradient(self.scale)
         h = jax.nn.relu(h @ self.enter[0] + self.enter[1])
         for (weights, bias), d in zip(self.layers, self.dilations, strict=True):
             rows, columns = h.shape[1:3]
-            padded = jnp.pad(h, ((0, 0), (d, d), (d, d), (0, 0)))
-            taps = [padded[:, a * d : a * d + rows, b * d : b * d + columns] for a in range(3) for b in range(3)]
+            above = d * (self.rows // 2)
+            padded = jnp.pad(h, ((0, 0), (above, above), (d, d), (0, 0)))
+            taps = [
+                padded[:, a * d : a * d + rows, b * d : b * d + columns] for a in range(self.rows) for b in range(3)
+            ]
             h = h + jax.nn.relu(jnp.concatenate(taps, axis=-1) @ weights + bias)
         out = h @ self.heads[0] + self.heads[1]
         return out[..., 0], out[..., 1]
@@ -93,6 +103,8 @@ def export(trunk: Trunk, path: Path, *, seeds: tuple[int, int]) -> None:
         raise ValueError(f"trunk: got {trunk.multiply_adds()} multiply-adds a pixel, expected at most {BUDGET}")
     nodes: list[onnx.NodeProto] = []
     constants: list[onnx.TensorProto] = []
+    axes = 1 if trunk.rows == 1 else 2
+    point = (1,) * axes
 
     def conv(x: str, out: str, weights: NDArray[np.floating], bias: NDArray[np.floating], dilation: int = 1) -> None:
         constants.append(numpy_helper.from_array(np.ascontiguousarray(weights, np.float32), f"{out}.w"))
@@ -105,8 +117,8 @@ def export(trunk: Trunk, path: Path, *, seeds: tuple[int, int]) -> None:
                 [out],
                 name=out,
                 kernel_shape=list(weights.shape[2:]),
-                dilations=[dilation] * 2,
-                pads=[pad] * 4,
+                dilations=[dilation] * axes,
+                pads=[pad] * 2 * axes,
             )
         )
 
@@ -117,18 +129,20 @@ def export(trunk: Trunk, path: Path, *, seeds: tuple[int, int]) -> None:
     mean, scale = np.asarray(trunk.mean, np.float64), np.asarray(trunk.scale, np.float64)
     weights, bias = (np.asarray(a, np.float64) for a in trunk.enter)
     weights = weights / scale[:, None]
-    conv("features", "enter", weights.T[:, :, None, None], bias - mean @ weights)
+    conv("features", "enter", weights.T.reshape(*weights.T.shape, *point), bias - mean @ weights)
     h = step("Relu", ["enter"], "enter.relu")
     for i, ((w, b), d) in enumerate(zip(trunk.layers, trunk.dilations, strict=True)):
         width = w.shape[1]
-        conv(h, f"layer{i}", np.asarray(w).reshape(3, 3, width, width).transpose(3, 2, 0, 1), np.asarray(b), d)
+        taps = np.asarray(w).reshape(*(3,) * axes, width, width)
+        conv(h, f"layer{i}", np.moveaxis(taps, (-1, -2), (0, 1)), np.asarray(b), d)
         h = step("Add", [h, step("Relu", [f"layer{i}"], f"layer{i}.relu")], f"layer{i}.sum")
     w, b = (np.asarray(a) for a in trunk.heads)
     for k, name in enumerate(("delta", "log_std")):
-        conv(h, name, w.T[k : k + 1, :, None, None], b[k : k + 1])
+        conv(h, name, w.T[k : k + 1].reshape(1, -1, *point), b[k : k + 1])
 
     def tensor(name: str, channels: int) -> onnx.ValueInfoProto:
-        return helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, channels, "H", "W"])
+        size = ["N"] if axes == 1 else ["H", "W"]
+        return helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, channels, *size])
 
     graph = helper.make_graph(
         nodes, "trunk", [tensor("features", len(mean))], [tensor("delta", 1), tensor("log_std", 1)], constants
