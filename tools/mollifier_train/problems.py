@@ -345,6 +345,26 @@ PROBLEMS |= {
             10: Target(0.94, 0.13, 0.82, 0.1),
         },
     ),
+    "heat-transient-trained": replace(
+        PROBLEMS["heat-transient"],
+        model="heat-transient",
+        baselines={},
+        targets={1: Target(0.985, 0.06), 5: Target(0.95, 0.12), 10: Target(0.91, 0.17)},
+    ),
+    "reaction-diffusion-trained": replace(
+        PROBLEMS["reaction-diffusion"],
+        model="reaction-diffusion",
+        targets={
+            1: Target(0.997, 0.022, 0.98, 0.1),
+            5: Target(0.993, 0.034, 0.97, 0.1),
+            10: Target(0.984, 0.05, 0.95, 0.1),
+        },
+    ),
+    "reaction-diffusion-a-trained": replace(
+        PROBLEMS["reaction-diffusion-a"],
+        model="reaction-diffusion",
+        targets={1: Target(0.985), 5: Target(0.975), 10: Target(0.96)},
+    ),
     "heat-discs-trained": replace(
         PROBLEMS["heat-discs"],
         model="heat",
