@@ -94,14 +94,14 @@ fn prepare(model: &Model, tile: &[usize], own: bool) -> Result<Box<dyn Plan>, Ba
             let small = !rest.output.is_empty();
             proto.graph = Some(rest);
             let rest = small.then(|| prepared(&proto)).transpose().map_err(engine("preparing the plan"))?;
-            return Ok(Box::new(FlowPlan { shape, flow, given, rest }));
+            return Ok(Box::new(TractPlan { shape, work: Work::Flow { flow: Box::new(flow), given, rest } }));
         }
     }
     if let Some(graph) = proto.graph.as_mut() {
         merge_twins(graph);
     }
     let state = prepared(&proto).map_err(engine("preparing the plan"))?;
-    Ok(Box::new(TractPlan { shape, state }))
+    Ok(Box::new(TractPlan { shape, work: Work::Whole(state) }))
 }
 
 /// The shape of every tensor that a node makes, of a graph whose inputs are bound, by name.
@@ -124,12 +124,6 @@ struct Shape {
     dropped: Vec<String>,
 }
 
-impl Shape {
-    fn check(&self, inputs: &[ArrayViewD<'_, f32>], outputs: &[ArrayViewMutD<'_, f32>]) -> Result<(), BackendError> {
-        check_shapes(&self.names, &self.inputs, inputs, &self.outputs, outputs)
-    }
-}
-
 fn failure(message: String) -> BackendError {
     BackendError::Engine { backend: "tract", what: "running".to_owned(), message }
 }
@@ -140,10 +134,21 @@ fn run(state: &mut State, inputs: &[ArrayViewD<'_, f32>]) -> Result<TVec<TValue>
     state.run(tensors).map_err(|e| failure(format!("{e:#}")))
 }
 
-/// A whole graph, run by tract.
+fn view(tensor: &TValue) -> Result<ArrayViewD<'_, f32>, BackendError> {
+    tensor.to_plain_array_view::<f32>().map_err(|e| failure(format!("{e:#}")))
+}
+
+/// Who computes what.
+enum Work {
+    /// tract the whole graph.
+    Whole(State),
+    /// The flow all maps, tract the small rest: gains, steps, noise.
+    Flow { flow: Box<Flow>, given: Vec<Given>, rest: Option<State> },
+}
+
 struct TractPlan {
     shape: Shape,
-    state: State,
+    work: Work,
 }
 
 impl Debug for TractPlan {
@@ -162,60 +167,47 @@ impl Plan for TractPlan {
         inputs: &[ArrayViewD<'_, f32>],
         outputs: &mut [ArrayViewMutD<'_, f32>],
     ) -> Result<(), BackendError> {
-        self.shape.check(inputs, outputs)?;
-        for (result, output) in run(&mut self.state, inputs)?.iter().zip(outputs) {
-            let view = result.to_plain_array_view::<f32>().map_err(|e| failure(format!("{e:#}")))?;
-            output.assign(&view);
+        check_shapes(&self.shape.names, &self.shape.inputs, inputs, &self.shape.outputs, outputs)?;
+        match &mut self.work {
+            Work::Whole(state) => run_whole(state, inputs, outputs),
+            Work::Flow { flow, given, rest } => run_flow(flow, given, rest.as_mut(), inputs, outputs),
         }
-        Ok(())
     }
 }
 
-/// A graph whose maps a flow computes; tract runs the small rest: gains, steps, noise.
-struct FlowPlan {
-    shape: Shape,
-    flow: Flow,
-    given: Vec<Given>,
-    rest: Option<State>,
+fn run_whole(
+    state: &mut State,
+    inputs: &[ArrayViewD<'_, f32>],
+    outputs: &mut [ArrayViewMutD<'_, f32>],
+) -> Result<(), BackendError> {
+    for (result, output) in run(state, inputs)?.iter().zip(outputs) {
+        output.assign(&view(result)?);
+    }
+    Ok(())
 }
 
-impl Debug for FlowPlan {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("FlowPlan").field("shape", &self.shape).finish_non_exhaustive()
+fn run_flow(
+    flow: &mut Flow,
+    given: &[Given],
+    rest: Option<&mut State>,
+    inputs: &[ArrayViewD<'_, f32>],
+    outputs: &mut [ArrayViewMutD<'_, f32>],
+) -> Result<(), BackendError> {
+    let rest = rest.map(|state| run(state, inputs)).transpose()?.unwrap_or_default();
+    let rest: Vec<_> = rest.iter().map(view).collect::<Result<_, _>>()?;
+    let scattered = || failure("inputs and outputs must lie in row-major order".to_owned());
+    let mut values: Vec<&[f32]> = Vec::with_capacity(given.len());
+    for from in given {
+        values.push(match from {
+            Given::Input(i) => inputs[*i].as_slice().ok_or_else(scattered)?,
+            Given::Rest(i) => rest[*i].as_slice().ok_or_else(scattered)?,
+            Given::Constant(values) => values,
+        });
     }
-}
-
-impl Plan for FlowPlan {
-    fn dropped(&self) -> &[String] {
-        &self.shape.dropped
+    let mut slices: Vec<&mut [f32]> = Vec::with_capacity(outputs.len());
+    for output in outputs {
+        slices.push(output.as_slice_mut().ok_or_else(scattered)?);
     }
-
-    fn run(
-        &mut self,
-        inputs: &[ArrayViewD<'_, f32>],
-        outputs: &mut [ArrayViewMutD<'_, f32>],
-    ) -> Result<(), BackendError> {
-        self.shape.check(inputs, outputs)?;
-        let rest = self.rest.as_mut().map(|state| run(state, inputs)).transpose()?.unwrap_or_default();
-        let rest: Vec<_> = rest
-            .iter()
-            .map(|t| t.to_plain_array_view::<f32>())
-            .collect::<TractResult<_>>()
-            .map_err(|e| failure(format!("{e:#}")))?;
-        let scattered = || failure("inputs and outputs must lie in row-major order".to_owned());
-        let mut given: Vec<&[f32]> = Vec::with_capacity(self.given.len());
-        for from in &self.given {
-            given.push(match from {
-                Given::Input(i) => inputs[*i].as_slice().ok_or_else(scattered)?,
-                Given::Rest(i) => rest[*i].as_slice().ok_or_else(scattered)?,
-                Given::Constant(values) => values,
-            });
-        }
-        let mut slices: Vec<&mut [f32]> = Vec::with_capacity(outputs.len());
-        for output in outputs {
-            slices.push(output.as_slice_mut().ok_or_else(scattered)?);
-        }
-        self.flow.run(&given, &mut slices);
-        Ok(())
-    }
+    flow.run(&values, &mut slices);
+    Ok(())
 }

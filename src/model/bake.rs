@@ -81,8 +81,8 @@ pub fn bake(path: &str, text: &str, options: &BakeOptions) -> Result<Vec<u8>, Mo
             None => (std, ""),
         };
         maps.push(std.or_nan(&refined.seen));
-        let std = Output::new("std", "standard deviation", of, Transform::Identity);
-        declared.push(std);
+        let output = Output::new("std", "standard deviation", of, Transform::Identity);
+        declared.push(output);
         record = Some(TrunkRecord {
             sha256: trunk.sha256().to_owned(),
             features: names.iter().map(|n| (*n).to_owned()).collect(),

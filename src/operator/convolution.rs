@@ -56,11 +56,14 @@ pub struct Convolution {
 }
 
 impl Convolution {
+    /// Rows of a kernel at most.
+    pub const MOST_ROWS: usize = 15;
+
     /// `weights` with axes (output channel, input channel, kernel row, kernel column), `bias` one for each output
     /// channel.
     ///
     /// # Panics
-    /// If the lengths do not fit the shape, or a kernel is even or higher than 15 rows.
+    /// If the lengths do not fit the shape, or a kernel is even or higher than [`MOST_ROWS`](Self::MOST_ROWS).
     #[must_use]
     pub fn new(shape: ConvolutionShape, weights: &[f32], bias: &[f32], activation: Activation) -> Self {
         Self::with_level(shape, weights, bias, activation, Level::best())
@@ -76,7 +79,7 @@ impl Convolution {
         let [inputs, outputs] = shape.channels;
         let taps = inputs * shape.kernel[0] * shape.kernel[1];
         assert!(weights.len() == outputs * taps && bias.len() == outputs, "weights and bias of the shape");
-        assert!(shape.kernel.iter().all(|k| k % 2 == 1) && shape.kernel[0] <= MOST_ROWS, "odd kernels");
+        assert!(shape.kernel.iter().all(|k| k % 2 == 1) && shape.kernel[0] <= Self::MOST_ROWS, "odd kernels");
         // Blocks of nearly equal size: two of seven keep the processor busier than eight, four and two.
         let count = outputs.div_ceil(level.rows().min(MOST_CHANNELS)).max(1);
         let blocks: Vec<usize> = (0..count).map(|b| (b + 1) * outputs / count - b * outputs / count).collect();
@@ -192,8 +195,6 @@ impl Convolution {
     }
 }
 
-/// Rows of a kernel at most.
-const MOST_ROWS: usize = 15;
 /// Output channels that are computed together at most.
 const MOST_CHANNELS: usize = 8;
 
@@ -267,7 +268,7 @@ impl Block<'_> {
                 *sums = [V::splat(self.conv.bias[self.first + r]); N];
             }
             let mut weight = self.weights.as_ptr();
-            let mut rows = [0; MOST_ROWS];
+            let mut rows = [0; Convolution::MOST_ROWS];
             for (ky, row) in rows.iter_mut().enumerate().take(shape.kernel[0]) {
                 *row = place.at(0, top + (ky * shape.dilation[0]).cast_signed(), x) - wide;
             }

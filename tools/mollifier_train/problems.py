@@ -357,7 +357,8 @@ PROBLEMS |= {
     "reaction-diffusion-a-trained": replace(
         PROBLEMS["reaction-diffusion-a"],
         model="reaction-diffusion",
-        targets={1: Target(0.985), 5: Target(0.975), 10: Target(0.96)},
+        # The errors are a quarter above those of the closed form, so that the network cannot get worse unseen.
+        targets={1: Target(0.985, 0.044), 5: Target(0.975, 0.074), 10: Target(0.96, 0.102)},
     ),
     "heat-discs-trained": replace(
         PROBLEMS["heat-discs"],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,7 +48,7 @@ class Example:
 
 
 def correlated_noise(rng: np.random.Generator, shape: tuple[int, ...], std: float) -> tuple[NDArray[np.float64], float]:
-    """Noise of standard deviation `std`, white in three of four draws, else every frame blurred by a camera.
+    """Noise of standard deviation `std`, white in three of four draws, else every frame (or series) blurred.
 
     Returns:
         the noise, and the standard deviation the model is told: near the true one if white, too small if blurred.
@@ -57,7 +57,7 @@ def correlated_noise(rng: np.random.Generator, shape: tuple[int, ...], std: floa
     if rng.random() < 0.75:
         return noise * std, std * float(np.exp(0.05 * rng.standard_normal()))
     width = rng.uniform(0.4, 0.9)
-    noise = gaussian_filter(noise, [0.0] * (len(shape) - 2) + [width, width], mode="wrap")
+    noise = gaussian_filter(noise, [0.0 if axis < len(shape) - 2 else width for axis in range(len(shape))], mode="wrap")
     return noise * (std / noise.std()), std * float(rng.uniform(0.4, 1.0))
 
 
@@ -84,17 +84,7 @@ def draw_heat(front_end: ModelFile, seed: int) -> Example:
     field = gaussian_random_field(rng, shape, rng.uniform(0.1, 0.3) * side)
     m = field + 0.5 if rng.random() < 0.125 else np.exp(strength * field)
     u = heat.solve_poisson(-m / np.exp(log_lam), 1 / side)
-    std = u.std()
-    corner = rng.integers(0, points // keep - SIDE + 1, 2)
-    cut = tuple(slice(keep * c + keep - 1, keep * (c + SIDE) + keep - 1, keep) for c in corner)
-    level = float(np.exp(rng.uniform(*np.log([0.003, 0.2]))))
-    noise, told = correlated_noise(rng, (SIDE, SIDE), level * std)
-    feeds = front_end.feeds(
-        (u[cut] + noise)[None], spacing=(keep / side, keep / side), given={"m": m[cut], "noise": told}
-    )
-    features, closed = front_end.session.run(["features", "lambda"], feeds)
-    target = log_lam[cut] - np.log(closed[0].astype(np.float64))
-    return Example(np.moveaxis(features[0], 0, -1), target.astype(np.float32))
+    return observe(rng, front_end, u[None], log_lam, known={"m": m}, keep=keep, spacing=keep / side)
 
 
 def draw_log_ratio(rng: np.random.Generator, side: int, length: tuple[float, float]) -> NDArray[np.float64]:
@@ -124,7 +114,11 @@ def observe(
     front_end: ModelFile,
     u: NDArray[np.float64],
     log_lam: NDArray[np.float64],
-    **known: object,
+    *,
+    known: Mapping[str, NDArray[np.float64]] | None = None,
+    keep: int = 1,
+    spacing: float = 1.0,
+    time_step: float = 1.0,
 ) -> Example:
     """Features and target of a window of `u`, axes `(frame, y, x)`, with noise of 0.3 to 20 %.
 
@@ -133,19 +127,21 @@ def observe(
         front_end: what computes the features.
         u: the noise-free recording.
         log_lam: log of the hidden parameter, `(y, x)`.
-        known: `time_step`, and known fields by name.
+        known: known fields, `(y, x)`, by name.
+        keep: the camera sees every `keep`-th point.
+        spacing: distance of the points that it sees.
+        time_step: time between frames.
     """
-    corner = rng.integers(0, u.shape[-1] - SIDE + 1, 2)
-    cut = tuple(slice(c, c + SIDE) for c in corner)
+    corner = rng.integers(0, u.shape[-1] // keep - SIDE + 1, 2)
+    cut = tuple(slice(keep * c + keep - 1, keep * (c + SIDE) + keep - 1, keep) for c in corner)
     level = float(np.exp(rng.uniform(*np.log([0.003, 0.2]))))
     noise, told = correlated_noise(rng, (len(u), SIDE, SIDE), level * u.std())
-    time_step = float(known.pop("time_step"))  # type: ignore[arg-type]
-    given = {name: value[cut] for name, value in known.items()}  # type: ignore[index]
-    offset = front_end.named("offset")
     seen = u[:, *cut] + noise
-    if offset:
+    given: dict[str, NDArray[np.float64] | float] = {name: value[cut] for name, value in (known or {}).items()}
+    given["noise"] = told
+    if offset := front_end.named("offset"):
         given[offset] = float(np.median(seen))
-    feeds = front_end.feeds(seen, spacing=(1.0, 1.0), time_step=time_step, given={**given, "noise": told})
+    feeds = front_end.feeds(seen, spacing=(spacing, spacing), time_step=time_step, given=given)
     features, closed = front_end.session.run(["features", "lambda"], feeds)
     target = log_lam[cut] - np.log(closed[0].astype(np.float64))
     return Example(np.moveaxis(features[0], 0, -1), target.astype(np.float32))
@@ -163,7 +159,7 @@ def draw_heat_transient(front_end: ModelFile, seed: int) -> Example:
     m = strength * gaussian_random_field(rng, (side, side), rng.uniform(8.0, 28.0), periodic=True)
     interval = rng.uniform(2.5, 5.0)
     u = heat_transient.evolve(u0, lam, m, interval * np.arange(5.0), max_step=0.25 / lam.max())
-    return observe(rng, front_end, u, log_lam, time_step=interval, m=m)
+    return observe(rng, front_end, u, log_lam, known={"m": m}, time_step=interval)
 
 
 def draw_reaction_diffusion(front_end: ModelFile, seed: int) -> Example:
@@ -204,14 +200,9 @@ def draw_langevin(front_end: ModelFile, seed: int) -> Example:
         size = rng.uniform(0.4, 1.0) / part.value(time).std()
         lam += size * part.value(time)
         u += size * part.solution(time, 0.0, rate)
-    level = float(np.exp(rng.uniform(*np.log([0.003, 0.2])))) * u.std()
-    noise = rng.standard_normal(samples)
-    told = level * float(np.exp(0.05 * rng.standard_normal()))
-    if rng.random() < 0.2:
-        noise = gaussian_filter(noise, rng.uniform(0.4, 0.9), mode="wrap")
-        noise /= noise.std()
-        told = level * float(rng.uniform(0.4, 1.0))
-    seen = u + level * noise
+    level = float(np.exp(rng.uniform(*np.log([0.003, 0.2]))))
+    noise, told = correlated_noise(rng, (samples,), level * u.std())
+    seen = u + noise
     given = {"a": rate, "noise": told, "offset": float(np.median(seen))}
     feeds = front_end.feeds(seen, spacing=(1.0,), given=given)
     features, closed, unit = front_end.session.run(["features", "lambda", "unit"], feeds)

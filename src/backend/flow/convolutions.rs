@@ -85,7 +85,11 @@ fn describe(
         shape.is_some_and(|s| s.len() == axes + 2 && s[..2] == [1, channels] && s[2..] == *tile)
     };
     let fit = axes == tile.len() && fits(&conv.output[0], outputs) && fits(&conv.input[0], inputs);
-    if !(kept && plain && fit && (1..=2).contains(&axes) && spatial.iter().all(|k| *k <= 15)) {
+    if !(kept && plain && fit && (1..=2).contains(&axes)) {
+        return None;
+    }
+    let pair = |values: &[usize]| if axes == 1 { [1, values[0]] } else { [values[0], values[1]] };
+    if pair(spatial)[0] > Convolution::MOST_ROWS {
         return None;
     }
     let bias = match conv.input.get(2).filter(|n| !n.is_empty()) {
@@ -93,7 +97,6 @@ fn describe(
         None => vec![0.0; outputs],
     };
     let dilations: Vec<usize> = dilations.iter().map(|d| usize::try_from(*d).ok()).collect::<Option<_>>()?;
-    let pair = |values: &[usize]| if axes == 1 { [1, values[0]] } else { [values[0], values[1]] };
     let shape = ConvolutionShape {
         width: tile[axes - 1],
         channels: [inputs, outputs],

@@ -8,13 +8,10 @@ use super::convolutions::{find, floats};
 use super::fuse::{Group, fuse};
 use super::{Action, Flow, Recipe, Task};
 use crate::graph::{BankRecord, Edge, int, merge_twins, node, prune, supplant};
-use crate::operator::{BankError, Border, BoundBank, Convolution, Derivative, Place};
+use crate::operator::{BankError, Border, BoundBank, Derivative, Place};
 
-/// Stand-ins for what the flow computes; they never leave this file.
-const BANK: &str = "MollifierBank";
-const CONVOLUTION: &str = "MollifierConvolution";
-const POINTWISE: &str = "MollifierPointwise";
-const INDEX: &str = "index";
+/// The node that stands for what the flow computes, with the number of its action; none leaves this file.
+const STAND_IN: &str = "MollifierFlow";
 
 /// Where a tensor that the flow is given comes from.
 #[derive(Debug)]
@@ -36,14 +33,6 @@ pub(in crate::backend) struct Cut {
     pub(in crate::backend) rest: pb::GraphProto,
 }
 
-/// What stands behind the stand-ins, by index.
-#[derive(Default)]
-struct Parts {
-    banks: Vec<BoundBank>,
-    convolutions: Vec<Convolution>,
-    groups: Vec<Group>,
-}
-
 /// Cut `graph`, whose tensors have these shapes, for tiles of one shape, (y, x) or (sample).
 ///
 /// `banks` are those of the contract, of which `dropped` names the ones left out. `None` where something else than a
@@ -58,23 +47,21 @@ pub(in crate::backend) fn cut(
     shapes: &HashMap<String, Vec<usize>>,
     tile: &[usize],
 ) -> Result<Option<Cut>, BankError> {
-    let mut parts = Parts { banks: replace_banks(&mut graph, banks, dropped, tile)?, ..Parts::default() };
-    parts.convolutions = replace_convolutions(&mut graph, shapes, tile);
-    let groups = std::cell::RefCell::new(Vec::new());
-    fuse(&mut graph, shapes, tile, |group| {
-        let (inputs, outputs) = (group.inputs.clone(), group.outputs.clone());
-        let mut groups = groups.borrow_mut();
-        groups.push(group);
-        stand_in(POINTWISE, &inputs, &outputs, groups.len() - 1)
+    let mut actions = Vec::new();
+    replace_banks(&mut graph, banks, dropped, tile, &mut actions)?;
+    replace_convolutions(&mut graph, shapes, tile, &mut actions);
+    fuse(&mut graph, shapes, tile, |Group { inputs, outputs, program }| {
+        actions.push(Some(Action::Pointwise(program)));
+        stand_in(&actions, &inputs, &outputs)
     });
-    parts.groups = groups.into_inner();
     prune(&mut graph);
-    Ok(parts.split(graph, shapes, tile))
+    Ok(split(graph, actions, shapes, tile))
 }
 
-fn stand_in(operator: &str, inputs: &[String], outputs: &[String], index: usize) -> pb::NodeProto {
+/// The node of the newest action.
+fn stand_in(actions: &[Option<Action>], inputs: &[String], outputs: &[String]) -> pb::NodeProto {
     let [inputs, outputs] = [inputs, outputs].map(|names| names.iter().map(String::as_str).collect::<Vec<_>>());
-    node(operator, &inputs, &outputs, vec![int(INDEX, index as i64)])
+    node(STAND_IN, &inputs, &outputs, vec![int("action", actions.len() as i64 - 1)])
 }
 
 /// Let every bank but the dropped ones be one node for each of its inputs.
@@ -83,8 +70,8 @@ fn replace_banks(
     banks: &[BankRecord],
     dropped: &[String],
     tile: &[usize],
-) -> Result<Vec<BoundBank>, BankError> {
-    let mut bound = Vec::new();
+    actions: &mut Vec<Option<Action>>,
+) -> Result<(), BankError> {
     for bank in banks.iter().filter(|b| !dropped.contains(&b.name)) {
         let Ok(design) = bank.design() else { continue };
         let border = match bank.edge {
@@ -93,105 +80,100 @@ fn replace_banks(
         };
         for (i, input) in bank.inputs.iter().enumerate() {
             let outputs: Vec<_> = bank.outputs.iter().filter(|o| o.input == i).collect();
-            let names: Vec<&str> = outputs.iter().map(|o| o.name.as_str()).collect();
+            let names: Vec<String> = outputs.iter().map(|o| o.name.clone()).collect();
             let derivatives: Vec<Derivative> =
                 outputs.iter().map(|o| Derivative { input: 0, orders: o.orders.clone() }).collect();
-            let index = vec![int(INDEX, bound.len() as i64)];
-            bound.push(BoundBank::new(tile, &derivatives, border, |axis, order| design.kernel(axis, order))?);
-            supplant(graph, &names, vec![node(BANK, &[input], &names, index)]);
+            let bound = BoundBank::new(tile, &derivatives, border, |axis, order| design.kernel(axis, order))?;
+            actions.push(Some(Action::Bank(Box::new(bound))));
+            let replaced: Vec<&str> = names.iter().map(String::as_str).collect();
+            supplant(graph, &replaced, vec![stand_in(actions, std::slice::from_ref(input), &names)]);
         }
     }
     prune(graph);
     merge_twins(graph);
-    Ok(bound)
+    Ok(())
 }
 
 fn replace_convolutions(
     graph: &mut pb::GraphProto,
     shapes: &HashMap<String, Vec<usize>>,
     tile: &[usize],
-) -> Vec<Convolution> {
-    let mut convolutions = Vec::new();
+    actions: &mut Vec<Option<Action>>,
+) {
     let mut gone = HashSet::new();
     for found in find(graph, shapes, tile) {
         let Some((last, others)) = found.nodes.split_last() else { continue };
-        graph.node[*last] = stand_in(CONVOLUTION, &found.inputs, &[found.output], convolutions.len());
+        actions.push(Some(Action::Convolution(Box::new(found.convolution))));
+        graph.node[*last] = stand_in(actions, &found.inputs, &[found.output]);
         gone.extend(others.iter().copied());
-        convolutions.push(found.convolution);
     }
     let mut at = 0..;
     graph.node.retain(|_| at.next().is_none_or(|i| !gone.contains(&i)));
-    convolutions
 }
 
-impl Parts {
-    fn split(self, mut graph: pb::GraphProto, shapes: &HashMap<String, Vec<usize>>, tile: &[usize]) -> Option<Cut> {
-        let own = |n: &pb::NodeProto| [BANK, CONVOLUTION, POINTWISE].contains(&n.op_type.as_str());
-        let (flowing, rest): (Vec<_>, Vec<_>) = std::mem::take(&mut graph.node).into_iter().partition(own);
-        let made: Vec<&str> = flowing.iter().flat_map(|n| &n.output).map(String::as_str).collect();
-        let is_made = |name: &String| made.contains(&name.as_str());
-        if rest.iter().any(|n| n.input.iter().any(is_made)) || !graph.output.iter().all(|o| is_made(&o.name)) {
-            return None;
-        }
-        let mut names: Vec<&str> = Vec::new();
-        for name in flowing.iter().flat_map(|n| &n.input).map(String::as_str) {
-            if !made.contains(&name) && !names.contains(&name) {
-                names.push(name);
-            }
-        }
-        let number = |name: &String| {
-            let at = names.iter().chain(&made).position(|n| n == name);
-            at.unwrap_or_default()
-        };
-
-        let mut rest_outputs = Vec::new();
-        let mut given = Vec::with_capacity(names.len());
-        for name in &names {
-            given.push(if let Some(i) = graph.input.iter().position(|i| i.name == *name) {
-                Given::Input(i)
-            } else if let Some(constant) = graph.initializer.iter().find(|t| t.name == *name) {
-                Given::Constant(floats(constant)?)
-            } else {
-                rest_outputs.push(pb::ValueInfoProto { name: (*name).to_owned(), ..Default::default() });
-                Given::Rest(rest_outputs.len() - 1)
-            });
-        }
-        let places = names.iter().map(|n| place(shapes.get(*n)?, tile)).collect::<Option<_>>()?;
-        let planes = |name: &str| {
-            let shape = shapes.get(name)?;
-            Some(shape[..shape.len().checked_sub(tile.len())?].iter().product::<usize>())
-        };
-        let recipe = Recipe {
-            size: match *tile {
-                [rows, columns] => [rows, columns],
-                _ => [1, tile.iter().product()],
-            },
-            given: places,
-            made: made.iter().map(|n| planes(n)).collect::<Option<_>>()?,
-            outputs: graph.output.iter().map(|o| number(&o.name)).collect(),
-            tasks: {
-                let mut actions = self.actions();
-                let task = |n: &pb::NodeProto| {
-                    let index = usize::try_from(n.attribute.first()?.i).ok()?;
-                    let action = actions.get_mut(n.op_type.as_str())?.get_mut(index)?.take()?;
-                    let numbers = |names: &[String]| names.iter().map(number).collect();
-                    Some(Task { action, reads: numbers(&n.input), makes: numbers(&n.output) })
-                };
-                flowing.iter().map(task).collect::<Option<_>>()?
-            },
-        };
-        graph.node = rest;
-        graph.output = rest_outputs;
-        prune(&mut graph);
-        Some(Cut { flow: Flow::new(recipe), given, rest: graph })
+/// The flow of the stand-ins and the rest; `None` where the rest reads what the flow makes.
+fn split(
+    mut graph: pb::GraphProto,
+    mut actions: Vec<Option<Action>>,
+    shapes: &HashMap<String, Vec<usize>>,
+    tile: &[usize],
+) -> Option<Cut> {
+    let nodes = std::mem::take(&mut graph.node).into_iter();
+    let (flowing, rest): (Vec<_>, Vec<_>) = nodes.partition(|n| n.op_type == STAND_IN);
+    let made: Vec<&str> = flowing.iter().flat_map(|n| &n.output).map(String::as_str).collect();
+    let is_made = |name: &String| made.contains(&name.as_str());
+    if rest.iter().any(|n| n.input.iter().any(is_made)) || !graph.output.iter().all(|o| is_made(&o.name)) {
+        return None;
     }
-
-    fn actions(self) -> HashMap<&'static str, Vec<Option<Action>>> {
-        let banks = self.banks.into_iter().map(|b| Some(Action::Bank(Box::new(b))));
-        let convolutions = self.convolutions.into_iter().map(|c| Some(Action::Convolution(Box::new(c))));
-        let groups = self.groups.into_iter().map(|g| Some(Action::Pointwise(g.program)));
-        HashMap::from([(BANK, banks.collect()), (CONVOLUTION, convolutions.collect()), (POINTWISE, groups.collect())])
+    let mut names: Vec<&str> = Vec::new();
+    for name in flowing.iter().flat_map(|n| &n.input).map(String::as_str) {
+        if !made.contains(&name) && !names.contains(&name) {
+            names.push(name);
+        }
     }
+    let number = |name: &String| {
+        let at = names.iter().chain(&made).position(|n| n == name);
+        at.unwrap_or_default()
+    };
+
+    let mut rest_outputs = Vec::new();
+    let mut given = Vec::with_capacity(names.len());
+    for name in &names {
+        given.push(if let Some(i) = graph.input.iter().position(|i| i.name == *name) {
+            Given::Input(i)
+        } else if let Some(constant) = graph.initializer.iter().find(|t| t.name == *name) {
+            Given::Constant(floats(constant)?)
+        } else {
+            rest_outputs.push(pb::ValueInfoProto { name: (*name).to_owned(), ..Default::default() });
+            Given::Rest(rest_outputs.len() - 1)
+        });
+    }
+    let places = names.iter().map(|n| place(shapes.get(*n)?, tile)).collect::<Option<_>>()?;
+    let planes = |name: &str| {
+        let shape = shapes.get(name)?;
+        Some(shape[..shape.len().checked_sub(tile.len())?].iter().product::<usize>())
+    };
+    let numbers = |names: &[String]| names.iter().map(number).collect();
+    let task = |n: &pb::NodeProto| {
+        let index = usize::try_from(n.attribute.first()?.i).ok()?;
+        let action = actions.get_mut(index)?.take()?;
+        Some(Task { action, reads: numbers(&n.input), makes: numbers(&n.output) })
+    };
+    let tasks = flowing.iter().map(task).collect::<Option<_>>()?;
+    let recipe = Recipe {
+        size: match *tile {
+            [rows, columns] => [rows, columns],
+            _ => [1, tile.iter().product()],
+        },
+        given: places,
+        made: made.iter().map(|n| planes(n)).collect::<Option<_>>()?,
+        outputs: graph.output.iter().map(|o| number(&o.name)).collect(),
+        tasks,
+    };
+    graph.node = rest;
+    graph.output = rest_outputs;
+    prune(&mut graph);
+    Some(Cut { flow: Flow::new(recipe), given, rest: graph })
 }
 
 /// Where the values of a tensor of this shape stand; it may be broadcast along any axis.

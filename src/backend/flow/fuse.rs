@@ -8,6 +8,7 @@ use std::collections::{HashMap, HashSet};
 
 use tract_onnx::pb;
 
+use super::convolutions::floats;
 use super::program::{Argument, Instruction, Operator, Program, Target};
 
 /// Steps up to which a tensor is computed again by the next group that reads it.
@@ -32,7 +33,7 @@ pub(super) fn fuse(
     graph: &mut pb::GraphProto,
     shapes: &HashMap<String, Vec<usize>>,
     tile: &[usize],
-    put: impl Fn(Group) -> pb::NodeProto,
+    mut put: impl FnMut(Group) -> pb::NodeProto,
 ) {
     let view = View::new(graph, shapes, tile);
     let levels = view.levels();
@@ -341,7 +342,7 @@ impl<'a> Writer<'a> {
             Action::Mean => {
                 let sum = over_window(self, Operator::Add);
                 let planes = self.view.planes(reads[0]).unwrap_or(1) as f32;
-                self.step(Operator::Div, vec![sum, Value::Other(Argument::Constant(planes.to_bits()))])
+                self.step(Operator::Div, vec![sum, Value::Other(Argument::Constant(planes))])
             }
         }
     }
@@ -349,7 +350,7 @@ impl<'a> Writer<'a> {
     /// One plane of a tensor, which is broadcast where it has but one.
     fn read(&mut self, name: &'a str, plane: usize) -> Value {
         if let Some(number) = self.view.numbers.get(name) {
-            return Value::Other(Argument::Constant(number.to_bits()));
+            return Value::Other(Argument::Constant(*number));
         }
         // What another group computes is computed again: registers are cheaper than a map in memory.
         if !self.external.contains(name)
@@ -443,14 +444,7 @@ fn allocate(steps: &[Step]) -> (usize, Vec<Instruction>) {
 
 fn number(tensor: &pb::TensorProto) -> Option<f32> {
     let one = tensor.dims.iter().product::<i64>() == 1;
-    if !one || tensor.data_type != pb::tensor_proto::DataType::Float as i32 {
-        return None;
-    }
-    match (tensor.float_data.first(), tensor.raw_data.first_chunk::<4>()) {
-        (Some(v), _) => Some(*v),
-        (None, Some(bytes)) => Some(f32::from_le_bytes(*bytes)),
-        (None, None) => None,
-    }
+    if one { floats(tensor)?.first().copied() } else { None }
 }
 
 fn list(tensor: &pb::TensorProto) -> Option<Vec<i64>> {

@@ -61,16 +61,24 @@ enum Slot {
     Own(usize),
 }
 
+/// A tensor as it is bound.
+#[derive(Debug)]
+struct Tensor {
+    slot: Slot,
+    planes: usize,
+    /// Rows of zeros above the first and below the last.
+    rim: usize,
+    /// Where it stands when a frame begins.
+    start: Place,
+}
+
 /// A recipe with its order and its memory.
 #[derive(Debug)]
 pub(super) struct Flow {
     recipe: Recipe,
     steps: Vec<Step>,
-    /// By tensor.
-    slots: Vec<Slot>,
-    planes: Vec<usize>,
-    rims: Vec<usize>,
-    start: Vec<Place>,
+    tensors: Vec<Tensor>,
+    /// By tensor: where it stands now.
     places: Vec<Place>,
     /// Of the tensors that are neither given nor outputs.
     memory: Vec<Vec<f32>>,
@@ -98,45 +106,34 @@ impl Flow {
             _ if banks().any(|b| b.reads.contains(&t)) => Memory::Straight,
             _ => Memory::Ring,
         };
-        let tensors: Vec<TensorShape> =
-            (0..count).map(|t| TensorShape { rim: rims[t][0], memory: memory(t) }).collect();
+        let shapes: Vec<TensorShape> = (0..count).map(|t| TensorShape { rim: rims[t][0], memory: memory(t) }).collect();
         let tasks: Vec<TaskShape> = recipe.tasks.iter().map(|task| task.shape(height)).collect();
-        let Schedule { steps, capacity } = schedule(height, &tasks, &tensors);
-        let mut start = recipe.given.clone();
-        let mut slots: Vec<Slot> = (0..start.len()).map(Slot::Given).collect();
-        let mut planes = vec![1; start.len()];
+        let Schedule { steps, capacity } = schedule(height, &tasks, &shapes);
+        let given = recipe.given.iter().enumerate();
+        let mut tensors: Vec<Tensor> =
+            given.map(|(i, place)| Tensor { slot: Slot::Given(i), planes: 1, rim: 0, start: *place }).collect();
         let mut memory = Vec::with_capacity(recipe.made.len());
-        for (t, count) in (recipe.given.len()..).zip(&recipe.made) {
-            planes.push(*count);
-            if let Some(output) = recipe.outputs.iter().position(|o| *o == t) {
-                start.push(Place::whole(height, width));
-                slots.push(Slot::Output(output));
+        for (t, planes) in (recipe.given.len()..).zip(&recipe.made) {
+            let [above, rim] = rims[t];
+            let (slot, start) = if let Some(output) = recipe.outputs.iter().position(|o| *o == t) {
+                (Slot::Output(output), Place::whole(height, width))
             } else {
-                let [above, rim] = rims[t];
                 let row = width + 2 * rim;
                 let plane = row * capacity[t];
-                let (first, ring) = match tensors[t].memory {
+                let (first, ring) = match shapes[t].memory {
                     // Blocks lie at multiples of their size, so that none goes over the ring's end.
                     Memory::Ring => (above.next_multiple_of(BLOCK), capacity[t]),
                     Memory::Straight | Memory::Whole => (above, usize::MAX),
                 };
-                start.push(Place { plane, row, column: 1, first: -first.cast_signed(), ring, rim });
-                slots.push(Slot::Own(memory.len()));
-                memory.push(vec![0.0; count * plane + WIDEST]);
-            }
+                memory.push(vec![0.0; planes * plane + WIDEST]);
+                let place = Place { plane, row, column: 1, first: -first.cast_signed(), ring, rim };
+                (Slot::Own(memory.len() - 1), place)
+            };
+            tensors.push(Tensor { slot, planes: *planes, rim: above, start });
         }
         let scratch = recipe.tasks.iter().map(Task::scratch_len).max().unwrap_or(0);
-        Self {
-            recipe,
-            steps,
-            slots,
-            planes,
-            rims: rims.into_iter().map(|r| r[0]).collect(),
-            places: start.clone(),
-            start,
-            memory,
-            scratch: vec![0.0; scratch],
-        }
+        let places = tensors.iter().map(|t| t.start).collect();
+        Self { recipe, steps, tensors, places, memory, scratch: vec![0.0; scratch] }
     }
 
     /// Compute every output from the tensors that are given, both in the recipe's order and row-major.
@@ -144,22 +141,22 @@ impl Flow {
     /// # Panics
     /// If a tensor is shorter than the one bound, or one is missing.
     pub(super) fn run<'a>(&mut self, given: &[&[f32]], outputs: &mut [&'a mut [f32]]) {
-        let Self { recipe, steps, slots, planes, rims, start, places, memory, scratch } = self;
+        let Self { recipe, steps, tensors, places, memory, scratch } = self;
         let height = recipe.size[0];
         assert_eq!((given.len(), outputs.len()), (recipe.given.len(), recipe.outputs.len()), "tensors");
-        places.clone_from(start);
-        for (t, slot) in slots.iter().enumerate() {
-            if let Slot::Own(own) = slot {
-                clear_rows(&mut memory[*own], &places[t], planes[t], -rims[t].cast_signed(), rims[t]);
+        for (tensor, place) in tensors.iter().zip(places.iter_mut()) {
+            *place = tensor.start;
+            if let Slot::Own(own) = tensor.slot {
+                tensor.clear_rim(&mut memory[own], place, -tensor.rim.cast_signed());
             }
         }
         for step in steps.iter() {
             match step {
                 Step::Slide { tensor, from, end } => {
-                    let (Slot::Own(own), place) = (slots[*tensor], &mut places[*tensor]) else { continue };
+                    let (Slot::Own(own), place) = (tensors[*tensor].slot, &mut places[*tensor]) else { continue };
                     let skipped = (from - place.first).unsigned_abs() * place.row;
                     let kept = (end - from).unsigned_abs() * place.row;
-                    for plane in 0..planes[*tensor] {
+                    for plane in 0..tensors[*tensor].planes {
                         let from = plane * place.plane + skipped;
                         memory[own].copy_within(from..from + kept, plane * place.plane);
                     }
@@ -170,7 +167,7 @@ impl Flow {
                     // Out of their places while they are written: a task reads nothing that it makes.
                     let mut made: SmallVec<[Made<'a>; 16]> = SmallVec::new();
                     for t in &task.makes {
-                        made.push(match slots[*t] {
+                        made.push(match tensors[*t].slot {
                             Slot::Own(own) => Made::Own(std::mem::take(&mut memory[own])),
                             Slot::Output(output) => Made::Output(std::mem::take(&mut outputs[output])),
                             Slot::Given(_) => continue,
@@ -178,8 +175,8 @@ impl Flow {
                     }
                     let input = |i: usize| {
                         let t = task.reads[i];
-                        let values: &[f32] = match slots[t] {
-                            Slot::Given(given_) => given[given_],
+                        let values: &[f32] = match tensors[t].slot {
+                            Slot::Given(i) => given[i],
                             Slot::Output(output) => outputs[output],
                             Slot::Own(own) => &memory[own],
                         };
@@ -195,10 +192,10 @@ impl Flow {
                         }
                     }
                     for (t, made) in task.makes.iter().zip(made) {
-                        match (slots[*t], made) {
+                        match (tensors[*t].slot, made) {
                             (Slot::Own(own), Made::Own(mut values)) => {
                                 if rows.end == height {
-                                    clear_rows(&mut values, &places[*t], planes[*t], height.cast_signed(), rims[*t]);
+                                    tensors[*t].clear_rim(&mut values, &places[*t], height.cast_signed());
                                 }
                                 memory[own] = values;
                             }
@@ -212,11 +209,15 @@ impl Flow {
     }
 }
 
-/// Zeros in `rows` rows of every plane from row `y` on, with the columns around them.
-fn clear_rows(values: &mut [f32], place: &Place, planes: usize, y: isize, rows: usize) {
-    for (plane, y) in (0..planes).flat_map(|p| (y..y + rows.cast_signed()).map(move |y| (p, y))) {
-        let from = place.at(plane, y, 0) - place.rim;
-        values[from..from + place.row].fill(0.0);
+impl Tensor {
+    /// Zeros in the rim of every plane that begins at row `y`, with the columns around it.
+    fn clear_rim(&self, values: &mut [f32], place: &Place, y: isize) {
+        for plane in 0..self.planes {
+            for y in y..y + self.rim.cast_signed() {
+                let from = place.at(plane, y, 0) - place.rim;
+                values[from..from + place.row].fill(0.0);
+            }
+        }
     }
 }
 

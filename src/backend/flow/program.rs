@@ -5,8 +5,6 @@
 
 use std::ops::Range;
 
-use serde::{Deserialize, Serialize};
-
 use super::functions::{exp, ln, tanh};
 use crate::operator::Place;
 
@@ -14,7 +12,7 @@ use crate::operator::Place;
 const PIECE: usize = 512;
 
 /// What one instruction does with its arguments.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Operator {
     Add,
     Sub,
@@ -61,11 +59,10 @@ impl Operator {
 }
 
 /// Where a value comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Argument {
     Register(usize),
-    /// The bits of a number (JSON has no NaN).
-    Constant(u32),
+    Constant(f32),
     /// A plane of an input.
     Input {
         input: usize,
@@ -74,7 +71,7 @@ pub(super) enum Argument {
 }
 
 /// Where a value goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Target {
     Register(usize),
     /// A plane of an output.
@@ -85,7 +82,7 @@ pub(super) enum Target {
 }
 
 /// One step. Its target is none of its arguments.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug)]
 pub(super) struct Instruction {
     pub(super) operator: Operator,
     pub(super) arguments: Vec<Argument>,
@@ -93,7 +90,7 @@ pub(super) struct Instruction {
 }
 
 /// Instructions for planes of one width.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug)]
 pub(super) struct Program {
     pub(super) columns: usize,
     pub(super) registers: usize,
@@ -179,7 +176,7 @@ impl Program {
                         *piece = match *argument {
                             Argument::Register(k) if k < r => Piece::Values(&before[k * PIECE..][..n]),
                             Argument::Register(k) => Piece::Values(&behind[(k - r - 1) * PIECE..][..n]),
-                            Argument::Constant(bits) => Piece::Same(f32::from_bits(bits)),
+                            Argument::Constant(value) => Piece::Same(value),
                             Argument::Input { input: i, plane } => {
                                 let (values, place) = input(i);
                                 let from = place.at(plane, y.cast_signed(), x);
@@ -280,7 +277,7 @@ mod tests {
         // out = where(a * row > 0.5, sqrt(|a|) + column, NaN), 3 rows of 700 columns.
         let (rows, columns) = (3, 700);
         let [map, row, column] = [0, 1, 2].map(|input| Argument::Input { input, plane: 0 });
-        let constant = |v: f32| Argument::Constant(v.to_bits());
+        let constant = Argument::Constant;
         let step =
             |operator, arguments: &[Argument], target| Instruction { operator, arguments: arguments.to_vec(), target };
         let r = Argument::Register;
