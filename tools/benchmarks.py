@@ -88,8 +88,8 @@ def main() -> None:
         "# Benchmarks",
         "",
         "Milliseconds a frame (a block for series) through the whole stream, one thread, simulated input, median of "
-        f"{arguments.rounds} interleaved runs. `tract` is the default backend with our operators for banks and "
-        "pointwise parts, `tract-plain` the same engine without them, `ort` ONNX Runtime on the CPU with one thread. "
+        f"{arguments.rounds} interleaved runs. `tract` is the default backend that computes maps row by row, "
+        "`tract-plain` the engine beneath it as it comes, `ort` ONNX Runtime on the CPU with one thread. "
         "Peak memory is that of the process, in the order of the columns.",
         "",
         f"- machine: {processor()}, {simd}; shared with other work, so that the ratios say more than the times",
