@@ -29,6 +29,9 @@ const TINY: f64 = 1e-30;
 const ANCHOR: f64 = 1e-6;
 /// Rounding of single precision, relative to the field, as a noise: a Laplacian below it is none.
 const ROUNDING: f64 = 1e-6;
+/// Part of a term's mean square that counts as noise in a feature: without noise, the rounding of a term's zeros
+/// would otherwise be the only scale there is, and a trunk would see it.
+const NEGLIGIBLE: f64 = 1e-5;
 /// Relative error (squared) from features finer than the kernels, which the noise does not tell.
 const UNRESOLVED: f64 = 0.0025;
 /// Relative error (squared) at which support is one half.
@@ -150,11 +153,11 @@ impl Law for HeatTransient {
         let covered = averages.smooth(widest, &first.weight)?;
         let power = averages.smooth(widest, &(&first.weight * first.den.square()))?;
         let rate = averages.smooth(widest, &(&first.weight * first.num.square()))?;
-        let mut lambda = ((rate + TINY) / (&power + TINY)).sqrt() * 0.5;
+        let mut lambda = ((&rate + TINY) / (&power + TINY)).sqrt() * 0.5;
         // Every sum of squares is taken relative to this one: no unit of u can overflow or vanish in f32.
-        let unit = power + &first.den_variance + TINY;
+        let unit = &power + &first.den_variance + TINY;
         let mut error = graph.scalar(9.0);
-        let mut features = Vec::new();
+        let mut steps = Vec::new();
         for (i, stage) in table.stages.iter().enumerate() {
             let s = &scales[&stage.radius];
             let cross = averages.smooth(stage.average, &(&s.weight * &s.num * &s.den))? / &unit;
@@ -170,23 +173,28 @@ impl Law for HeatTransient {
             lambda = soft_floor(&estimate, &lambda, table.floor);
             let share = square / &total;
             error = &share * noise / &total + (1.0 - share).square() * (error + change.powi(2));
-            features.push((format!("log_lambda_{i}"), (&lambda * &clock.interval).ln()));
+            steps.push(lambda.clone());
         }
         let error = error + UNRESOLVED;
-        features.push(("log_variance".to_owned(), error.ln()));
-        for (radius, s) in &scales {
-            features.push((format!("rate_{radius}"), compressed(&s.num, &s.num_variance)));
-            features.push((format!("laplacian_{radius}"), compressed(&s.den, &s.den_variance)));
-        }
         let s = &scales[&residual_radius];
         let (num, den) = (s.num.clone(), s.den.clone());
         let residual = &num - &lambda * &den;
-        let seen = (covered - 1e-6).min(&surrounded(graph, design, finest, &invalid)?);
+        let seen = (&covered - 1e-6).min(&surrounded(graph, design, finest, &invalid)?);
         let area = grid.area();
         let given = (&lambda * &area).or_nan(&seen);
         let residual = residual.or_nan(&seen);
         let support = (support(&error) * valid).or_zero(&given);
         let outputs = vec![given, residual, support.clone()];
+
+        let log_lambda = |step: &Value| (step * &clock.interval).ln();
+        let mut features: Vec<_> =
+            steps.iter().enumerate().map(|(i, step)| (format!("log_lambda_{i}"), log_lambda(step))).collect();
+        features.push(("log_variance".to_owned(), error.ln()));
+        let floors = [rate, power].map(|mean_square| mean_square / (&covered + 1e-6) * NEGLIGIBLE);
+        for (radius, s) in &scales {
+            features.push((format!("rate_{radius}"), compressed(&s.num, &(&s.num_variance + &floors[0]))));
+            features.push((format!("laplacian_{radius}"), compressed(&s.den, &(&s.den_variance + &floors[1]))));
+        }
         let refine = Box::new(move |delta: &Value| {
             let lambda = &lambda * delta.exp();
             let residual = (&num - &lambda * &den).or_nan(&seen);
