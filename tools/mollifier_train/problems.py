@@ -345,6 +345,12 @@ PROBLEMS |= {
             10: Target(0.94, 0.13, 0.82, 0.1),
         },
     ),
+    "heat-transient-trained": replace(
+        PROBLEMS["heat-transient"],
+        model="heat-transient",
+        baselines={},
+        targets={1: Target(0.985, 0.06), 5: Target(0.95, 0.12), 10: Target(0.91, 0.17)},
+    ),
     "reaction-diffusion-trained": replace(
         PROBLEMS["reaction-diffusion"],
         model="reaction-diffusion",

@@ -14,6 +14,7 @@ ROWS = {
     "heat-discs": "heat, disc inclusions",
     "heat-discs-trained": "heat, disc inclusions, trained network",
     "heat-transient": "heat-transient",
+    "heat-transient-trained": "heat-transient, trained network",
     "reaction-diffusion": "reaction-diffusion (set B: lambda cannot be read off the density)",
     "reaction-diffusion-trained": "reaction-diffusion, set B, trained network",
 }
