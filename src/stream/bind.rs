@@ -103,6 +103,20 @@ pub enum BindError {
         /// The high level given.
         high: f64,
     },
+    /// Sample distances that are none.
+    #[error("sample distances: got {got:?}, expected numbers above zero")]
+    Spacing {
+        /// The distances given.
+        got: Vec<f64>,
+    },
+    /// Pixels of another shape than the model was baked for.
+    #[error("got pixels of {got:?} (y, x), expected the ratio of {expected:?} that the model was baked for")]
+    Aspect {
+        /// The distances given.
+        got: Vec<f64>,
+        /// The model's aspect.
+        expected: Vec<f64>,
+    },
     /// A value that is not finite.
     #[error("--with {name}: got a value that is not finite, expected numbers only")]
     NotFinite {
@@ -152,6 +166,7 @@ pub(crate) fn bind(contract: &Contract, givens: &Givens, shape: Option<[usize; 2
         }
     }
 
+    check_spacing(contract, givens)?;
     let mut missing = Vec::new();
     let mut feeds = Vec::with_capacity(contract.inputs.len());
     for input in &contract.inputs {
@@ -209,4 +224,20 @@ pub(crate) fn bind(contract: &Contract, givens: &Givens, shape: Option<[usize; 2
         return Err(BindError::Levels { low, high });
     }
     if missing.is_empty() { Ok(feeds) } else { Err(BindError::Missing { inputs: missing }) }
+}
+
+fn check_spacing(contract: &Contract, givens: &Givens) -> Result<(), BindError> {
+    let bad = |v: &f64| !(v.is_finite() && *v > 0.0);
+    if givens.spacing.iter().any(bad) || bad(&givens.time_step) {
+        let got = givens.spacing.iter().chain([&givens.time_step]).copied().collect();
+        return Err(BindError::Spacing { got });
+    }
+    let expected: Vec<f64> = contract.grid.iter().filter(|a| a.name != "t").map(|a| a.aspect).collect();
+    let scales: Vec<f64> = givens.spacing.iter().zip(&expected).map(|(s, a)| s / a).collect();
+    match scales.first() {
+        Some(first) if scales.iter().any(|s| (s / first - 1.0).abs() > contract.aspect_tolerance) => {
+            Err(BindError::Aspect { got: givens.spacing.clone(), expected })
+        }
+        _ => Ok(()),
+    }
 }

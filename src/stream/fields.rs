@@ -119,18 +119,19 @@ pub fn run_fields(
 ) -> Result<Report, StreamError> {
     let info = source.info();
     let (name, shape) = (info.name.clone(), info.shape);
-    let mut pipeline = Pipeline::new(planner, name, shape, options)?;
+    let mut pipeline = Pipeline::new(planner, name, shape, options.clone())?;
     let (producer, consumer) = bounded(options.queue, options.on_full, Arc::clone(&options.stop));
     let capture = Capture::spawn(producer, move |frame: &mut Frame| source.read(frame))?;
     let result = pipeline.consume(consumer, sink);
     let captured = capture.finish();
     result?;
     captured?;
-    Ok(pipeline.report)
+    Ok(pipeline.into_report())
 }
 
-struct Pipeline<'a> {
-    options: &'a FieldOptions,
+/// Everything between the queue and the sink.
+pub(super) struct Pipeline {
+    options: FieldOptions,
     name: String,
     shape: [usize; 2],
     feeds: Vec<Feed>,
@@ -144,12 +145,13 @@ struct Pipeline<'a> {
     report: Report,
 }
 
-impl<'a> Pipeline<'a> {
-    fn new(
+impl Pipeline {
+    /// Bind the model to a recording's frames of `shape` (y, x), for messages called `name`.
+    pub(super) fn new(
         planner: &dyn Planner,
         name: String,
         shape: [usize; 2],
-        options: &'a FieldOptions,
+        options: FieldOptions,
     ) -> Result<Self, StreamError> {
         let contract = planner.contract();
         check(contract)?;
@@ -180,8 +182,14 @@ impl<'a> Pipeline<'a> {
         Ok(Self { options, name, shape, feeds, grid, lanes, window, maps, blank, times: Vec::new(), report })
     }
 
-    fn consume(&mut self, mut frames: Consumer<Captured<Frame>>, sink: &mut dyn MapSink) -> Result<(), StreamError> {
-        let stopped = || self.options.stop.load(Ordering::Acquire);
+    /// Compute until the queue is closed, the stop flag is raised, or something goes wrong.
+    pub(super) fn consume(
+        &mut self,
+        mut frames: Consumer<Captured<Frame>>,
+        sink: &mut dyn MapSink,
+    ) -> Result<(), StreamError> {
+        let stop = Arc::clone(&self.options.stop);
+        let stopped = || stop.load(Ordering::Acquire);
         let mut spent: Option<Prepared> = None;
         let mut before: Option<u64> = None;
         while !stopped() {
@@ -211,6 +219,11 @@ impl<'a> Pipeline<'a> {
         self.report.left_in_queue = frames.depth() as u64;
         self.report.windows_passed_over = self.window.passed_over();
         Ok(())
+    }
+
+    /// What happened so far.
+    pub(super) fn into_report(self) -> Report {
+        self.report
     }
 
     fn check_frame(&self, frame: &Frame, before: Option<u64>) -> Result<(), StreamError> {
