@@ -18,6 +18,8 @@ pub mod operator;
 
 #[cfg(feature = "std")]
 pub mod backend;
+#[cfg(feature = "capi")]
+pub mod capi;
 #[cfg(feature = "std")]
 pub mod graph;
 #[cfg(feature = "std")]

@@ -87,6 +87,12 @@ pub struct Outlet {
 }
 
 impl Outlet {
+    /// The maps that the last poll gave, until the next one.
+    #[must_use]
+    pub fn map(&self) -> Option<Map<'_>> {
+        self.current.as_ref().map(Owned::borrow)
+    }
+
     /// The next window's maps, in the order of the frames; waits for at most `timeout`.
     ///
     /// # Errors
