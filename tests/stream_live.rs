@@ -15,12 +15,15 @@ fn pixels(index: u64) -> Vec<f32> {
     (0..SHAPE[0] * SHAPE[1]).map(|i| (300.0 + hash(index << 32 | i as u64)) as f32).collect()
 }
 
-fn bits(map: &Map<'_>) -> (u64, Vec<u32>) {
+/// A map's frame and the bits of all its values.
+type Bits = (u64, Vec<u32>);
+
+fn bits(map: &Map<'_>) -> Bits {
     (map.frame, map.outputs.iter().flat_map(|a| a.iter().map(|v| v.to_bits())).collect())
 }
 
 /// Everything that is left at the outlet, and how many frames were read.
-fn drain(outlet: &mut mollifier::stream::Outlet) -> Result<(Vec<(u64, Vec<u32>)>, u64), StreamError> {
+fn drain(outlet: &mut mollifier::stream::Outlet) -> Result<(Vec<Bits>, u64), StreamError> {
     let mut maps = Vec::new();
     loop {
         match outlet.poll(SOON)? {
