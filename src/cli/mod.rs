@@ -10,7 +10,7 @@ mod givens;
 mod inspect;
 mod interrupt;
 mod kernel;
-mod memory;
+mod libc;
 mod output;
 mod progress;
 mod record;
@@ -31,7 +31,7 @@ use args::{Cli, Command};
 /// Parse the arguments, run the subcommand, and turn what went wrong into one line and an exit code:
 /// 0 done, 1 failed, 2 misused.
 pub(crate) fn main() -> ExitCode {
-    memory::keep_freed();
+    libc::keep_freed();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(e) if matches!(e.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {

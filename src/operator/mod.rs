@@ -12,4 +12,5 @@ pub use axis::Border;
 pub use bank::{BankError, BoundBank, Derivative};
 pub use convolution::{Activation, Convolution, ConvolutionShape, WIDEST};
 pub use filter::SeriesFilter;
+pub use pass::instructions;
 pub use place::Place;

@@ -5,6 +5,20 @@
 
 use super::simd::{Portable, Vector};
 
+/// The instructions that operators are computed with on this processor: `portable`, `AVX2`, `AVX-512` or `NEON`.
+#[must_use]
+pub fn instructions() -> &'static str {
+    match Level::best() {
+        Level::Portable => "portable",
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 => "AVX2",
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512 => "AVX-512",
+        #[cfg(target_arch = "aarch64")]
+        Level::Neon => "NEON",
+    }
+}
+
 /// The instructions that passes are computed with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Level {

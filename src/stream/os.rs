@@ -63,8 +63,10 @@ fn processor() -> Option<String> {
     #[cfg(target_os = "linux")]
     {
         let text = std::fs::read_to_string("/proc/cpuinfo").ok()?;
-        let line = text.lines().find(|l| l.starts_with("model name"))?;
-        Some(line.split_once(':')?.1.trim().to_owned())
+        let named = text.lines().find(|l| l.starts_with("model name")).and_then(|l| l.split_once(':'));
+        // Boards name themselves rather than their processor.
+        let board = || std::fs::read_to_string("/proc/device-tree/model").ok();
+        named.map(|n| n.1.to_owned()).or_else(board).map(|n| n.trim_matches([' ', '\0', '\n']).to_owned())
     }
     #[cfg(not(target_os = "linux"))]
     None
