@@ -1,5 +1,7 @@
 //! `mollifier run` as a person would try it: models baked from the shipped specs, recordings made here.
 
+mod program;
+
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -12,7 +14,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 fn mollifier(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_mollifier"));
+    let mut command = program::mollifier();
     command.args(args);
     command
 }

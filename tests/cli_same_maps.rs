@@ -1,10 +1,12 @@
 //! The same recording in every form a person may have it in: the maps agree, to the byte or as closely as the numbers
 //! allow.
 
+mod program;
+
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use ndarray::{Array2, Array3};
 use ndarray_npy::read_npy;
@@ -23,7 +25,7 @@ fn model(name: &str) -> String {
 fn lambda(dir: &Path, model: &str, input: &str, extra: &[&str], stdin: Option<&[u8]>) -> Vec<u8> {
     let out = tempfile::tempdir_in(dir).expect("a folder");
     let folder = out.path().to_str().expect("UTF-8");
-    let mut child = Command::new(env!("CARGO_BIN_EXE_mollifier"))
+    let mut child = program::mollifier()
         .args(["run", model, input, "--out", folder, "--format", "npy"])
         .args(extra)
         .stdin(if stdin.is_some() { Stdio::piped() } else { Stdio::null() })

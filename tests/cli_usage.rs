@@ -1,9 +1,11 @@
 //! The command without a recording: usage, kernels, files that are no models.
 
-use std::process::{Command, Output};
+mod program;
+
+use std::process::Output;
 
 fn mollifier(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_mollifier")).args(args).output().expect("the binary runs")
+    program::mollifier().args(args).output().expect("the binary runs")
 }
 
 /// Exit code, and standard error, which for an error is one line.
@@ -81,7 +83,7 @@ fn a_kernel_meets_its_moments() {
 
 #[test]
 fn a_reader_that_goes_away_is_no_error() {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_mollifier"))
+    let mut child = program::mollifier()
         .args(["kernel", "--family", "poly4", "--radius", "1000", "--order", "1", "--json"])
         .stdout(std::process::Stdio::piped())
         .stderr(std::process::Stdio::piped())
@@ -97,7 +99,7 @@ fn a_reader_that_goes_away_is_no_error() {
 fn an_output_that_cannot_be_printed_is_an_error() {
     let full = std::fs::File::create("/dev/full").expect("it opens");
     for args in [&["--help"][..], &["kernel", "--family", "poly4", "--radius", "8", "--order", "1"]] {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_mollifier"));
+        let mut command = program::mollifier();
         let output = command.args(args).stdout(full.try_clone().expect("a handle")).output().expect("the binary runs");
         assert_eq!(output.status.code(), Some(1), "{output:?}");
         assert!(String::from_utf8_lossy(&output.stderr).contains("standard output"), "{output:?}");
