@@ -107,7 +107,8 @@ fn time_series(model: &Model, backend: &dyn Backend, size: &[usize]) -> Result<V
     Ok(times.split_off(WARM_UP))
 }
 
-/// Through the whole stream: windows, tiles and stitching are part of what a user waits for.
+/// Through the whole stream: what is found out about each frame, windows, tiles and stitching are part of what a user
+/// waits for. The time of a map is that since the one as many maps before as there are threads, over their number.
 fn time_fields(model: &Model, backend: &dyn Backend, shape: [usize; 2], threads: usize) -> Result<Vec<f64>> {
     let contract = &model.contract;
     let made_up = model.made_up_inputs(&shape, false);
@@ -143,10 +144,12 @@ fn time_fields(model: &Model, backend: &dyn Backend, shape: [usize; 2], threads:
         warnings: Vec::new(),
     };
     let start = Instant::now();
-    let mut times = Vec::new();
+    let (mut times, mut ends) = (Vec::new(), vec![start; threads]);
     let source = Box::new(Simulated { info, frames, next: 0 });
     run_fields(&Engine { model, backend }, source, &options, &mut |map: &Map<'_>| {
-        times.push(map.progress.compute_ms);
+        let (now, slot) = (Instant::now(), map.progress.computed as usize % threads);
+        times.push(1e3 * now.duration_since(ends[slot]).as_secs_f64() / threads as f64);
+        ends[slot] = now;
         stop.store(enough(times.len(), start), Ordering::Release);
         Ok(())
     })?;

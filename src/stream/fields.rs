@@ -1,5 +1,10 @@
 //! The pipeline for images: source, queue, window, tiles, plans, stitched maps, sink.
+//!
+//! With several threads the maps of several windows are computed at the same time, each thread on a tile of its own:
+//! that costs no work, where cutting a frame into more tiles costs their overlap. Only a recording of fewer maps than
+//! threads is cut for the sake of threads. Maps are handed over in the order of their frames either way.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -10,7 +15,7 @@ use super::bind::{Feed, Givens, bind};
 use super::capture::{Capture, Captured};
 use super::engine::Planner;
 use super::error::{BoxError, StreamError};
-use super::lanes::{Lane, Lanes};
+use super::lanes::{Job, Lane, Lanes, Wake};
 use super::levels::phase_levels;
 use super::metrics::{Progress, Report};
 use super::queue::{Consumer, OnFull, Pop, bounded};
@@ -32,9 +37,9 @@ pub struct FieldOptions {
     /// Whether frames that carry a time of their own are taken at it, rather than at index times the time step.
     /// Off where the user states another step than the recording does.
     pub own_clock: bool,
-    /// Threads that compute tiles; each has its own plan.
+    /// Threads that compute; each has its own plan, and with more than one as many maps are in work at the same time.
     pub threads: usize,
-    /// Largest tile, (y, x) in pixels; `None` chooses (see [`TileGrid::for_threads`]).
+    /// Largest tile, (y, x) in pixels; `None` chooses.
     pub max_tile: Option<[usize; 2]>,
     /// Frames that the queue between source and model holds.
     pub queue: usize,
@@ -118,9 +123,9 @@ pub fn run_fields(
     sink: &mut dyn MapSink,
 ) -> Result<Report, StreamError> {
     let info = source.info();
-    let (name, shape) = (info.name.clone(), info.shape);
-    let mut pipeline = Pipeline::new(planner, name, shape, options.clone())?;
+    let (name, shape, count) = (info.name.clone(), info.shape, info.count);
     let (producer, consumer) = bounded(options.queue, options.on_full, Arc::clone(&options.stop));
+    let mut pipeline = Pipeline::new(planner, name, shape, count, &consumer.waker(), options.clone())?;
     let capture = Capture::spawn(producer, move |frame: &mut Frame| source.read(frame))?;
     let result = pipeline.consume(consumer, sink);
     let captured = capture.finish();
@@ -138,7 +143,13 @@ pub(super) struct Pipeline {
     grid: TileGrid,
     lanes: Lanes,
     window: Window,
-    maps: Vec<Array2<f32>>,
+    /// Maps in work, in the order of their frames, and how many were handed over before them.
+    pending: VecDeque<Pending>,
+    delivered: u64,
+    /// Maps that may be in work at the same time.
+    most_pending: usize,
+    /// Buffers of maps that were handed over.
+    spare: Vec<Vec<Array2<f32>>>,
     /// What each output is where nothing tells it.
     blank: Vec<f32>,
     times: Vec<f64>,
@@ -146,21 +157,27 @@ pub(super) struct Pipeline {
 }
 
 impl Pipeline {
-    /// Bind the model to a recording's frames of `shape` (y, x), for messages called `name`.
+    /// Bind the model to a recording's frames of `shape` (y, x), `count` of them where that is known, for messages
+    /// called `name`. `wake` is that of the queue of frames.
     pub(super) fn new(
         planner: &dyn Planner,
         name: String,
         shape: [usize; 2],
+        count: Option<u64>,
+        wake: &Wake,
         options: FieldOptions,
     ) -> Result<Self, StreamError> {
         let contract = planner.contract();
         check(contract)?;
         let feeds = bind(contract, &options.givens, Some(shape))?;
+        let threads = options.threads.max(1);
+        let few = count.is_some_and(|frames| frames < (contract.window + threads) as u64);
         let grid = match options.max_tile {
             Some(max) => TileGrid::new(shape, contract, max),
-            None => TileGrid::for_threads(shape, contract, planner.largest_tile(), options.threads),
+            None => TileGrid::for_threads(shape, contract, planner.largest_tile(), if few { threads } else { 1 }),
         };
-        let lanes = Lanes::new(planner, &grid.tile, options.threads.min(grid.tiles.len()), |lane| {
+        let most_pending = if few { 1 } else { threads };
+        let lanes = Lanes::new(planner, &grid.tile, threads.min(most_pending * grid.tiles.len()), wake, |lane| {
             for (i, feed) in feeds.iter().enumerate() {
                 match feed {
                     Feed::Number(v) => lane.input(i).fill(*v),
@@ -176,10 +193,23 @@ impl Pipeline {
             banks_left_out: lanes.left_out().to_vec(),
             ..Report::default()
         };
-        let maps = contract.outputs.iter().map(|_| Array2::zeros(shape)).collect();
         let blank = contract.outputs.iter().map(|o| if o.name == "support" { 0.0 } else { f32::NAN }).collect();
-        let window = Window::new(contract.window, contract.delay);
-        Ok(Self { options, name, shape, feeds, grid, lanes, window, maps, blank, times: Vec::new(), report })
+        Ok(Self {
+            options,
+            name,
+            shape,
+            feeds,
+            grid,
+            lanes,
+            window: Window::new(contract.window, contract.delay),
+            pending: VecDeque::new(),
+            delivered: 0,
+            most_pending,
+            spare: Vec::new(),
+            blank,
+            times: Vec::new(),
+            report,
+        })
     }
 
     /// Compute until the queue is closed, the stop flag is raised, or something goes wrong.
@@ -193,6 +223,12 @@ impl Pipeline {
         let mut spent: Option<Prepared> = None;
         let mut before: Option<u64> = None;
         while !stopped() {
+            let full = self.pending.len() >= self.most_pending;
+            self.collect(full && self.in_hand())?;
+            self.deliver(&frames, sink)?;
+            if self.pending.len() >= self.most_pending || stopped() {
+                continue;
+            }
             let captured = match frames.pop(PATIENCE) {
                 Pop::Item(captured) => captured,
                 Pop::Empty => continue,
@@ -210,8 +246,12 @@ impl Pipeline {
             }
             self.count_invalid();
             if self.window.complete() {
-                self.compute(&frames, sink)?;
+                self.compute()?;
             }
+        }
+        while !self.pending.is_empty() {
+            self.collect(self.in_hand())?;
+            self.deliver(&frames, sink)?;
         }
         self.report.interrupted = stopped();
         self.report.read = frames.read();
@@ -252,44 +292,126 @@ impl Pipeline {
         }
     }
 
-    fn compute(&mut self, frames: &Consumer<Captured<Frame>>, sink: &mut dyn MapSink) -> Result<(), StreamError> {
-        let Self { feeds, grid, lanes, window, maps, blank, times, report, options, .. } = self;
+    /// Start the tiles of the window's map.
+    fn compute(&mut self) -> Result<(), StreamError> {
         let start = Instant::now();
-        let time = window.times(options.givens.time_step, options.own_clock, times);
-        let (Some(reference), Some(newest)) = (window.reference(), window.frames().last()) else {
+        let time = self.window.times(self.options.givens.time_step, self.options.own_clock, &mut self.times);
+        let (Some(reference), Some(newest)) = (self.window.reference(), self.window.frames().last()) else {
             return Ok(());
         };
-        let (frame, arrived) = (reference.frame.index, newest.arrived);
-        let tensors = Tensors::new(window, reference, times, feeds);
-        if tensors.uniform {
-            // A map of one density has no phases: no value, no support.
-            maps.iter_mut().zip(blank.iter()).for_each(|(map, value)| map.fill(*value));
-        } else {
-            lanes.run(
-                grid.tiles.len(),
-                |t, lane| tensors.fill(feeds, &grid.tiles[t], grid.tile, lane),
-                |t, lane| stitch(&grid.tiles[t], grid.tile, lane, maps),
-            )?;
+        let maps = self.spare.pop();
+        let maps = maps.unwrap_or_else(|| self.blank.iter().map(|_| Array2::zeros(self.shape)).collect());
+        let told = Told::new(&self.window, reference, &self.feeds);
+        self.pending.push_back(Pending {
+            frame: reference.frame.index,
+            time,
+            arrived: newest.arrived,
+            start,
+            took: None,
+            statistics: told.statistics,
+            uniform: told.uniform,
+            left: if told.uniform { 0 } else { self.grid.tiles.len() },
+            failure: None,
+            maps,
+        });
+        if told.uniform {
+            self.finish_uniform();
+            return Ok(());
         }
-        let statistics = tensors.statistics;
-        let compute = start.elapsed();
-        report.compute.add(compute);
-        report.computed += 1;
-        report.noise_sum += tensors.statistics.noise;
-        report.contrast_sum += tensors.statistics.contrast;
-        report.uniform_maps += u64::from(tensors.uniform);
-        let progress = Progress {
-            read: frames.read(),
-            computed: report.computed,
-            lost: report.lost.count,
-            queued: frames.depth(),
-            latency_ms: 1e3 * arrived.elapsed().as_secs_f64(),
-            compute_ms: 1e3 * compute.as_secs_f64(),
-        };
-        sink.map(&Map { frame, time, outputs: maps, statistics, progress }).map_err(StreamError::Sink)?;
-        report.latency.add(arrived.elapsed());
+        let map = self.delivered + self.pending.len() as u64 - 1;
+        for tile in 0..self.grid.tiles.len() {
+            let mut lane = loop {
+                match self.lanes.idle() {
+                    Some(lane) => break lane,
+                    None => self.collect(true)?,
+                }
+            };
+            told.fill(&self.window, &self.times, &self.feeds, &self.grid.tiles[tile], self.grid.tile, &mut lane);
+            lane.job = Job { map, tile };
+            self.lanes.start(lane)?;
+        }
         Ok(())
     }
+
+    /// A map of one density has no phases: no value, no support.
+    fn finish_uniform(&mut self) {
+        if let Some(map) = self.pending.back_mut() {
+            map.maps.iter_mut().zip(&self.blank).for_each(|(map, value)| map.fill(*value));
+            map.took = Some(map.start.elapsed());
+        }
+    }
+
+    /// Whether the oldest map has tiles that are not done.
+    fn in_hand(&self) -> bool {
+        self.pending.front().is_some_and(|map| map.left > 0)
+    }
+
+    /// Take in the tiles that are done; `wait` waits for one first, of which some must be running.
+    fn collect(&mut self, mut wait: bool) -> Result<(), StreamError> {
+        while let Some((lane, result)) = self.lanes.take(wait)? {
+            wait = false;
+            let Job { map, tile } = lane.job;
+            let Some(map) = self.pending.get_mut((map - self.delivered) as usize) else { continue };
+            match result {
+                Ok(()) => stitch(&self.grid.tiles[tile], self.grid.tile, &lane, &mut map.maps),
+                Err(e) => map.failure = map.failure.take().or(Some(e)),
+            }
+            map.left -= 1;
+            if map.left == 0 {
+                map.took = Some(map.start.elapsed());
+            }
+            self.lanes.put_back(lane);
+        }
+        Ok(())
+    }
+
+    /// Hand over the maps that are complete and have none before them that is not.
+    fn deliver(&mut self, frames: &Consumer<Captured<Frame>>, sink: &mut dyn MapSink) -> Result<(), StreamError> {
+        while !self.pending.is_empty() && !self.in_hand() {
+            let Some(map) = self.pending.pop_front() else { break };
+            self.delivered += 1;
+            if let Some(failure) = map.failure {
+                return Err(failure);
+            }
+            let report = &mut self.report;
+            let took = map.took.unwrap_or_default();
+            report.compute.add(took);
+            report.computed += 1;
+            report.noise_sum += map.statistics.noise;
+            report.contrast_sum += map.statistics.contrast;
+            report.uniform_maps += u64::from(map.uniform);
+            let progress = Progress {
+                read: frames.read(),
+                computed: report.computed,
+                lost: report.lost.count,
+                queued: frames.depth(),
+                latency_ms: 1e3 * map.arrived.elapsed().as_secs_f64(),
+                compute_ms: 1e3 * took.as_secs_f64(),
+            };
+            let (frame, time, statistics) = (map.frame, map.time, map.statistics);
+            let given = Map { frame, time, outputs: &map.maps, statistics, progress };
+            sink.map(&given).map_err(StreamError::Sink)?;
+            report.latency.add(map.arrived.elapsed());
+            self.spare.push(map.maps);
+        }
+        Ok(())
+    }
+}
+
+/// A map in work.
+struct Pending {
+    frame: u64,
+    time: f64,
+    arrived: Instant,
+    start: Instant,
+    /// From the start to the last tile.
+    took: Option<Duration>,
+    statistics: WindowStatistics,
+    uniform: bool,
+    /// Tiles that are not done.
+    left: usize,
+    failure: Option<StreamError>,
+    maps: Vec<Array2<f32>>,
 }
 
 fn check(contract: &Contract) -> Result<(), StreamError> {
@@ -304,17 +426,15 @@ fn check(contract: &Contract) -> Result<(), StreamError> {
     Ok(())
 }
 
-/// What the tiles of one map are filled from: the window and what was computed of its frames as a whole.
-struct Tensors<'a> {
-    window: &'a Window,
-    times: &'a [f64],
+/// What the model is told of a window as a whole.
+struct Told {
     statistics: WindowStatistics,
     /// Whether the frame shows no two phases although the model asks for them.
     uniform: bool,
 }
 
-impl<'a> Tensors<'a> {
-    fn new(window: &'a Window, reference: &Prepared, times: &'a [f64], feeds: &[Feed]) -> Self {
+impl Told {
+    fn new(window: &Window, reference: &Prepared, feeds: &[Feed]) -> Self {
         // Subtracted from every model's recording: one that has no input for it does not depend on it.
         let given = feeds.iter().find_map(|f| if let Feed::Offset(given) = f { *given } else { None });
         let offset = given.unwrap_or(reference.statistics.offset);
@@ -330,21 +450,22 @@ impl<'a> Tensors<'a> {
             noise: sum / count,
             levels,
         };
-        Self { window, times, statistics, uniform }
+        Self { statistics, uniform }
     }
 
-    fn fill(&self, feeds: &[Feed], tile: &Tile, shape: [usize; 2], lane: &mut Lane) {
+    /// Fill in a lane's inputs for one tile.
+    fn fill(&self, window: &Window, times: &[f64], feeds: &[Feed], tile: &Tile, shape: [usize; 2], lane: &mut Lane) {
         let pixels = shape[0] * shape[1];
         for (i, feed) in feeds.iter().enumerate() {
             let out = lane.input(i);
             match feed {
                 Feed::Recording => {
-                    for (p, out) in self.window.frames().zip(out.chunks_exact_mut(pixels)) {
+                    for (p, out) in window.frames().zip(out.chunks_exact_mut(pixels)) {
                         p.copy_tile(tile.origin, shape, self.statistics.offset, out);
                     }
                 }
                 Feed::Valid => {
-                    for (p, out) in self.window.frames().zip(out.chunks_exact_mut(pixels)) {
+                    for (p, out) in window.frames().zip(out.chunks_exact_mut(pixels)) {
                         p.copy_validity(tile.origin, shape, out);
                     }
                 }
@@ -355,7 +476,7 @@ impl<'a> Tensors<'a> {
                         out.iter_mut().zip(row).for_each(|(o, v)| *o = *v);
                     }
                 }
-                Feed::Time => copy_f32(self.times, out),
+                Feed::Time => copy_f32(times, out),
                 Feed::Noise => out.fill(self.statistics.noise as f32),
                 Feed::Offset(_) => out.fill(self.statistics.offset as f32),
                 Feed::PhiLow => out.fill(self.statistics.levels.unwrap_or_default().0 as f32),

@@ -1,6 +1,8 @@
-//! Plans with their buffers, and the worker threads that run them over the tiles of a map.
+//! Plans with their buffers, and the worker threads that run them.
 
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::{self, JoinHandle};
 
@@ -10,13 +12,26 @@ use super::engine::Planner;
 use super::error::StreamError;
 use crate::backend::{Plan, tensor_shape};
 
+/// Called by a worker that is done with a tile, for the thread that waits for frames at the same time.
+pub(crate) type Wake = Arc<dyn Fn() + Send + Sync>;
+
+/// Which tile of which map a lane computes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Job {
+    /// Maps started before this one.
+    pub(crate) map: u64,
+    /// Number of the tile in the grid.
+    pub(crate) tile: usize,
+}
+
 /// One plan and the tensors it reads and writes, shaped for one tile.
 pub(crate) struct Lane {
     plan: Box<dyn Plan>,
     inputs: Vec<ArrayD<f32>>,
     outputs: Vec<ArrayD<f32>>,
     worker: usize,
-    tile: usize,
+    /// What it computes, or computed last.
+    pub(crate) job: Job,
 }
 
 impl Lane {
@@ -27,7 +42,7 @@ impl Lane {
         let inputs = contract.inputs.iter().map(|i| ArrayD::zeros(tensor_shape(contract, i, tile))).collect();
         let shape: Vec<usize> = std::iter::once(1).chain(tile.iter().copied()).collect();
         let outputs = contract.outputs.iter().map(|_| ArrayD::zeros(shape.clone())).collect();
-        Ok(Self { plan, inputs, outputs, worker: 0, tile: 0 })
+        Ok(Self { plan, inputs, outputs, worker: 0, job: Job::default() })
     }
 
     /// Banks that were left out because the tile is too small for them.
@@ -53,92 +68,85 @@ impl Lane {
     }
 }
 
-type Done = (Lane, Result<(), StreamError>);
+/// A lane that has run, and how that went.
+pub(crate) type Done = (Lane, Result<(), StreamError>);
 
-/// Lanes for the tiles of one map: one on the calling thread, and one for each worker beside it.
+/// Lanes for tiles of one shape: one that runs on the calling thread, or several with a thread each.
 pub(crate) struct Lanes {
-    own: Lane,
     idle: Vec<Lane>,
     workers: Vec<(SyncSender<Lane>, JoinHandle<()>)>,
     done: Receiver<Done>,
+    /// What ran on the calling thread and was not taken yet.
+    own: VecDeque<Done>,
+    left_out: Vec<String>,
 }
 
 impl Lanes {
-    /// `count` lanes (at least 1) for one tile shape; all but the first get a thread each.
+    /// `count` lanes (at least 1) for one tile shape; `fixed` writes what stays the same.
     pub(crate) fn new(
         planner: &dyn Planner,
         tile: &[usize],
         count: usize,
+        wake: &Wake,
         mut fixed: impl FnMut(&mut Lane),
     ) -> Result<Self, StreamError> {
         let (sender, done) = channel();
-        let mut own = Lane::new(planner, tile)?;
-        fixed(&mut own);
-        let mut lanes = Self { own, idle: Vec::with_capacity(count), workers: Vec::new(), done };
-        for worker in 0..count.saturating_sub(1) {
+        let mut lanes = Self {
+            idle: Vec::with_capacity(count.max(1)),
+            workers: Vec::new(),
+            done,
+            own: VecDeque::new(),
+            left_out: Vec::new(),
+        };
+        for worker in 0..count.max(1) {
             let mut lane = Lane::new(planner, tile)?;
             lane.worker = worker;
             fixed(&mut lane);
+            lanes.left_out = lane.left_out().to_vec();
             lanes.idle.push(lane);
-            lanes.workers.push(spawn(worker, sender.clone())?);
+            if count > 1 {
+                lanes.workers.push(spawn(worker, sender.clone(), Arc::clone(wake))?);
+            }
         }
         Ok(lanes)
     }
 
     /// Banks that were left out because the tile is too small for them.
     pub(crate) fn left_out(&self) -> &[String] {
-        self.own.left_out()
+        &self.left_out
     }
 
-    /// Compute the tiles `0..count`: `fill` a lane's inputs, run it, `stitch` its outputs; filling and stitching on
-    /// the calling thread, each tile once.
-    pub(crate) fn run(
-        &mut self,
-        count: usize,
-        mut fill: impl FnMut(usize, &mut Lane),
-        mut stitch: impl FnMut(usize, &Lane),
-    ) -> Result<(), StreamError> {
-        let mut failure = None;
-        let (mut next, mut running) = (0, 0);
-        while running > 0 || (next < count && failure.is_none()) {
-            let wanted = next < count && failure.is_none();
-            if let Some(mut lane) = wanted.then(|| self.idle.pop()).flatten() {
-                fill(next, &mut lane);
-                lane.tile = next;
-                let worker = lane.worker;
-                self.workers[worker].0.send(lane).map_err(|_| StreamError::WorkerPanicked)?;
-                next += 1;
-                running += 1;
-                continue;
-            }
-            if wanted {
-                fill(next, &mut self.own);
-                match self.own.run() {
-                    Ok(()) => stitch(next, &self.own),
-                    Err(e) => failure = failure.or(Some(e)),
-                }
-                next += 1;
-            }
-            // With tiles left to start, take what is done and go on; else wait for the rest.
-            while running > 0 {
-                let waits = next >= count || failure.is_some();
-                let Some((lane, result)) = self.take(waits)? else { break };
-                running -= 1;
-                match result {
-                    Ok(()) => stitch(lane.tile, &lane),
-                    Err(e) => failure = failure.or(Some(e)),
-                }
-                self.idle.push(lane);
+    /// A lane that has nothing to do.
+    pub(crate) fn idle(&mut self) -> Option<Lane> {
+        self.idle.pop()
+    }
+
+    /// Run a lane whose inputs were filled in; it comes back from [`take`](Self::take).
+    pub(crate) fn start(&mut self, mut lane: Lane) -> Result<(), StreamError> {
+        match self.workers.get(lane.worker) {
+            Some((jobs, _)) => jobs.send(lane).map_err(|_| StreamError::WorkerPanicked),
+            None => {
+                let result = lane.run();
+                self.own.push_back((lane, result));
+                Ok(())
             }
         }
-        failure.map_or(Ok(()), Err)
     }
 
-    fn take(&self, wait: bool) -> Result<Option<Done>, StreamError> {
+    /// A lane that has run. `wait` waits for one, which a caller asks for only while one runs.
+    pub(crate) fn take(&mut self, wait: bool) -> Result<Option<Done>, StreamError> {
+        if let Some(done) = self.own.pop_front() {
+            return Ok(Some(done));
+        }
         if wait {
             return self.done.recv().map(Some).map_err(|_| StreamError::WorkerPanicked);
         }
         Ok(self.done.try_recv().ok())
+    }
+
+    /// Give a lane back once its outputs were read.
+    pub(crate) fn put_back(&mut self, lane: Lane) {
+        self.idle.push(lane);
     }
 }
 
@@ -152,7 +160,7 @@ impl Drop for Lanes {
     }
 }
 
-fn spawn(worker: usize, done: Sender<Done>) -> Result<(SyncSender<Lane>, JoinHandle<()>), StreamError> {
+fn spawn(worker: usize, done: Sender<Done>, wake: Wake) -> Result<(SyncSender<Lane>, JoinHandle<()>), StreamError> {
     let (sender, jobs) = sync_channel::<Lane>(1);
     let body = move || {
         for mut lane in jobs {
@@ -161,6 +169,7 @@ fn spawn(worker: usize, done: Sender<Done>) -> Result<(SyncSender<Lane>, JoinHan
             if done.send((lane, result)).is_err() {
                 break;
             }
+            wake();
         }
     };
     let thread = thread::Builder::new().name(format!("tile-{worker}")).spawn(body).map_err(StreamError::Thread)?;

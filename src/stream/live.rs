@@ -28,7 +28,7 @@ const WAITING_MAPS: usize = 2;
 pub fn live(planner: &dyn Planner, shape: [usize; 2], options: FieldOptions) -> Result<(Inlet, Outlet), StreamError> {
     let stop = Arc::clone(&options.stop);
     let (producer, consumer) = bounded(options.queue, options.on_full, Arc::clone(&stop));
-    let mut pipeline = Pipeline::new(planner, "the pushed frames".to_owned(), shape, options)?;
+    let mut pipeline = Pipeline::new(planner, "the pushed frames".to_owned(), shape, None, &consumer.waker(), options)?;
     let (maps, received) = sync_channel(WAITING_MAPS);
     let (spent, spare) = channel();
     let body = move || {

@@ -40,7 +40,7 @@ pub enum PushError {
 pub enum Pop<T> {
     /// The oldest item.
     Item(T),
-    /// Nothing arrived in the time given.
+    /// Nothing arrived in the time given, or the waker was called.
     Empty,
     /// The producer is gone and everything it pushed was taken.
     Closed,
@@ -81,6 +81,7 @@ struct Shared<T> {
     taken: Bell,
     producer_gone: AtomicBool,
     consumer_gone: AtomicBool,
+    woken: AtomicBool,
     stop: Arc<AtomicBool>,
     pushed: AtomicU64,
     dropped: AtomicU64,
@@ -100,6 +101,7 @@ pub fn bounded<T: Send>(capacity: usize, on_full: OnFull, stop: Arc<AtomicBool>)
         taken: Bell::default(),
         producer_gone: AtomicBool::new(false),
         consumer_gone: AtomicBool::new(false),
+        woken: AtomicBool::new(false),
         stop,
         pushed: AtomicU64::new(0),
         dropped: AtomicU64::new(0),
@@ -189,6 +191,9 @@ impl<T: Send> Consumer<T> {
             if gone {
                 return Pop::Closed;
             }
+            if self.shared.woken.swap(false, Ordering::AcqRel) {
+                return Pop::Empty;
+            }
             // The bell may still ring for an item that was found without waiting: look again until time is up.
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -196,6 +201,19 @@ impl<T: Send> Consumer<T> {
             }
             self.shared.arrived.wait(left);
         }
+    }
+
+    /// Something that ends a [`pop`](Self::pop) that waits, or the next one, for another thread to call.
+    #[must_use]
+    pub fn waker(&self) -> Arc<dyn Fn() + Send + Sync>
+    where
+        T: 'static,
+    {
+        let shared = Arc::clone(&self.shared);
+        Arc::new(move || {
+            shared.woken.store(true, Ordering::Release);
+            shared.arrived.ring();
+        })
     }
 
     /// Give a spent item's buffers back.
