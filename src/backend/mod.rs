@@ -1,5 +1,7 @@
 //! Engines that compute a model: one trait to prepare a plan for a fixed tile shape, one to run it.
 
+#[cfg(test)]
+mod conformance;
 mod flow;
 #[cfg(feature = "ort")]
 mod ort;

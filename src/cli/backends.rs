@@ -9,6 +9,16 @@ use super::args::BackendArg;
 #[cfg(not(feature = "ort"))]
 use super::failure::misuse;
 
+/// Keep TensorRT from TensorFloat-32, unless the user has decided: its library looks at the environment alone.
+#[cfg(feature = "ort")]
+pub(crate) fn full_precision() {
+    const VARIABLE: &str = "NVIDIA_TF32_OVERRIDE";
+    if std::env::var_os(VARIABLE).is_none() {
+        // SAFETY: called before any other thread is started.
+        unsafe { std::env::set_var(VARIABLE, "0") };
+    }
+}
+
 /// The engine that was asked for. One that is absent is an error, never replaced silently.
 ///
 /// `auto` is tract: it needs nothing but the program, and is the fastest on a CPU that has been measured.

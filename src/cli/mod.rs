@@ -32,6 +32,8 @@ use args::{Cli, Command};
 /// 0 done, 1 failed, 2 misused.
 pub(crate) fn main() -> ExitCode {
     libc::keep_freed();
+    #[cfg(feature = "ort")]
+    backends::full_precision();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(e) if matches!(e.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {

@@ -32,7 +32,7 @@ pub struct Agreement {
 pub const AGREEMENT_BOUND: f64 = 1e-4;
 
 impl Model {
-    /// The cases of `mollifier verify`: all radii in place, a hole of invalid values, and and every size at which
+    /// The cases of `mollifier verify`: all radii in place, a hole of invalid values, and every size at which
     /// one more bank has to be left out, down to the smallest.
     ///
     /// # Errors
@@ -55,7 +55,7 @@ impl Model {
         Ok(cases)
     }
 
-    fn case(&self, name: &'static str, size: &[usize], hole: bool) -> Result<Case, ModelError> {
+    pub(super) fn case(&self, name: &'static str, size: &[usize], hole: bool) -> Result<Case, ModelError> {
         let inputs = self.made_up_inputs(size, hole);
         let wide: Vec<ArrayD<f64>> = inputs.iter().map(|a| a.mapv(f64::from)).collect();
         let expected = self.reference(&wide, size)?;

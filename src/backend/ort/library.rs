@@ -19,7 +19,10 @@ static LOADED: Mutex<Option<(PathBuf, Environment)>> = Mutex::new(None);
 ///
 /// # Errors
 /// No library that can be loaded, with every place that was looked at and how to come by one.
-pub(super) fn environment(backend: &'static str, named: Option<&Path>) -> Result<(PathBuf, Environment), BackendError> {
+pub(in crate::backend) fn environment(
+    backend: &'static str,
+    named: Option<&Path>,
+) -> Result<(PathBuf, Environment), BackendError> {
     let mut loaded = LOADED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     if let Some((path, environment)) = loaded.as_ref() {
         if named.is_some_and(|n| absolute(n) != *path) {

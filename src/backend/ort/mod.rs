@@ -5,6 +5,9 @@
 
 mod library;
 
+#[cfg(test)]
+pub(super) use library::environment;
+
 use std::fmt::Debug;
 use std::path::{Path, PathBuf};
 
@@ -29,6 +32,10 @@ pub enum Provider {
     /// An NVIDIA GPU by CUDA kernels.
     Cuda,
     /// An NVIDIA GPU by a TensorRT engine, which is built at the first use of a model and a tile shape and kept.
+    ///
+    /// TensorRT takes TensorFloat-32 for single precision where the GPU has it, which is too coarse for derivatives,
+    /// and ONNX Runtime has no option against it: set `NVIDIA_TF32_OVERRIDE=0` in the environment before the first
+    /// plan. The `mollifier` command does.
     TensorRt,
 }
 
@@ -91,7 +98,8 @@ impl Ort {
     }
 
     fn providers(&self, model: &Model) -> Vec<ExecutionProviderDispatch> {
-        let cuda = || ep::CUDA::default().build().error_on_failure();
+        // Ten bits of mantissa are not enough for differences of neighbours: no TensorFloat-32.
+        let cuda = || ep::CUDA::default().with_tf32(false).build().error_on_failure();
         match self.provider {
             Provider::Cpu => Vec::new(),
             Provider::Cuda => vec![cuda()],

@@ -1,0 +1,104 @@
+//! Operators that move values and change none.
+
+use ndarray::{Array1, ArrayD, Axis, IxDyn, Slice};
+use tract_onnx::pb;
+
+use super::{attribute, axis_of, whole};
+
+pub(super) fn shape(node: &pb::NodeProto, of: &ArrayD<f64>) -> Result<ArrayD<f64>, String> {
+    let rank = of.ndim();
+    let end = |name: &str, default: usize| attribute(node, name).map_or(default, |a| place(a.i, rank));
+    let (from, to) = (end("start", 0), end("end", rank));
+    let sizes = of.shape().get(from..to).unwrap_or_default();
+    Ok(Array1::from_iter(sizes.iter().map(|n| *n as f64)).into_dyn())
+}
+
+/// Where an index that may count from the end stands on an axis of `len`.
+fn place(index: i64, len: usize) -> usize {
+    let len = len as i64;
+    usize::try_from(if index < 0 { (index + len).max(0) } else { index.min(len) }).unwrap_or(0)
+}
+
+pub(super) fn reshape(node: &pb::NodeProto, of: &ArrayD<f64>, to: &ArrayD<f64>) -> Result<ArrayD<f64>, String> {
+    let keeps = attribute(node, "allowzero").is_none_or(|a| a.i == 0);
+    let wanted = whole(to);
+    let mut dims = Vec::with_capacity(wanted.len());
+    for (d, size) in wanted.iter().enumerate() {
+        dims.push(match usize::try_from(*size) {
+            Ok(0) if keeps => *of.shape().get(d).ok_or_else(|| format!("size 0 at axis {d} of {:?}", of.shape()))?,
+            Ok(size) => size,
+            Err(_) => 1,
+        });
+    }
+    if let Some(open) = wanted.iter().position(|size| *size < 0) {
+        dims[open] = of.len() / dims.iter().product::<usize>().max(1);
+    }
+    let values: Vec<f64> = of.iter().copied().collect();
+    ArrayD::from_shape_vec(IxDyn(&dims), values).map_err(|e| format!("{:?} to {wanted:?}: {e}", of.shape()))
+}
+
+pub(super) fn unsqueeze(of: &ArrayD<f64>, axes: &ArrayD<f64>) -> Result<ArrayD<f64>, String> {
+    let rank = of.ndim() + axes.len();
+    let mut axes: Vec<usize> = whole(axes).iter().map(|a| axis_of(*a, rank)).collect::<Result<_, _>>()?;
+    axes.sort_unstable();
+    Ok(axes.into_iter().fold(of.clone(), |value, axis| value.insert_axis(Axis(axis))))
+}
+
+pub(super) fn squeeze(of: &ArrayD<f64>, axes: Option<&ArrayD<f64>>) -> Result<ArrayD<f64>, String> {
+    let mut axes: Vec<usize> = match axes {
+        Some(axes) => whole(axes).iter().map(|a| axis_of(*a, of.ndim())).collect::<Result<_, _>>()?,
+        None => (0..of.ndim()).filter(|d| of.shape()[*d] == 1).collect(),
+    };
+    axes.sort_unstable();
+    if let Some(axis) = axes.iter().find(|a| of.shape()[**a] != 1) {
+        return Err(format!("got size {} along axis {axis}, expected 1", of.shape()[*axis]));
+    }
+    Ok(axes.into_iter().rev().fold(of.clone(), |value, axis| value.index_axis_move(Axis(axis), 0)))
+}
+
+/// `args`: the tensor, starts, ends, and maybe axes and steps.
+pub(super) fn slice(args: &[&ArrayD<f64>]) -> Result<ArrayD<f64>, String> {
+    let (starts, ends) = (whole(args[1]), whole(args[2]));
+    let axes = args.get(3).map_or_else(|| (0..starts.len() as i64).collect(), |a| whole(a));
+    if args.get(4).is_some_and(|steps| steps.iter().any(|s| *s != 1.0)) {
+        return Err("steps other than 1 are not among what `bake` writes".to_owned());
+    }
+    let mut view = args[0].view();
+    for ((axis, from), to) in axes.iter().zip(starts).zip(ends) {
+        let axis = axis_of(*axis, view.ndim())?;
+        let len = view.shape()[axis];
+        let (from, to) = (place(from, len), place(to, len));
+        view.slice_axis_inplace(Axis(axis), Slice::from(from..to.max(from)));
+    }
+    Ok(view.to_owned())
+}
+
+pub(super) fn split(
+    node: &pb::NodeProto,
+    of: &ArrayD<f64>,
+    sizes: Option<&ArrayD<f64>>,
+) -> Result<Vec<ArrayD<f64>>, String> {
+    let axis = axis_of(attribute(node, "axis").map_or(0, |a| a.i), of.ndim())?;
+    let (len, parts) = (of.shape()[axis], node.output.len().max(1));
+    let sizes: Vec<usize> = match sizes {
+        Some(sizes) => whole(sizes).iter().map(|n| usize::try_from(*n).unwrap_or(0)).collect(),
+        // Equal ones; the last may be shorter.
+        None => (0..parts).map(|i| len.div_ceil(parts).min(len - (i * len.div_ceil(parts)).min(len))).collect(),
+    };
+    if sizes.iter().sum::<usize>() != len {
+        return Err(format!("got parts of {sizes:?}, expected {len} in all"));
+    }
+    let mut from = 0;
+    let parts = sizes.iter().map(|n| {
+        let part = of.slice_axis(Axis(axis), Slice::from(from..from + n)).to_owned();
+        from += n;
+        part
+    });
+    Ok(parts.collect())
+}
+
+pub(super) fn concat(node: &pb::NodeProto, args: &[&ArrayD<f64>]) -> Result<ArrayD<f64>, String> {
+    let axis = axis_of(attribute(node, "axis").map_or(0, |a| a.i), args[0].ndim())?;
+    let views: Vec<_> = args.iter().map(|a| a.view()).collect();
+    ndarray::concatenate(Axis(axis), &views).map_err(|e| e.to_string())
+}
