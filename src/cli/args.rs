@@ -76,6 +76,9 @@ pub(crate) struct RunArgs {
     /// Replay a recording at this many frames (samples) a second
     #[arg(long, value_name = "HZ", allow_negative_numbers = true, value_parser = above_zero)]
     pub(crate) rate: Option<f64>,
+    /// Go on as the recording is written (a folder or a TIFF file), until Ctrl-C or SECONDS without a new frame
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, default_missing_value = "inf", value_parser = seconds)]
+    pub(crate) follow: Option<f64>,
     /// Frames on standard input: element type and rows x columns
     #[arg(long, value_name = "u16:HxW")]
     pub(crate) raw: Option<RawFormat>,
@@ -261,6 +264,13 @@ fn not_negative(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(v) if (0.0..f64::INFINITY).contains(&v) => Ok(v),
         _ => Err("expected a number of at least 0".into()),
+    }
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(v) if v > 0.0 => Ok(v),
+        _ => Err("expected a number of seconds above 0".into()),
     }
 }
 

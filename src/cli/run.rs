@@ -3,13 +3,13 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use mollifier::backend::{Backend, BackendError};
 use mollifier::model::{InputRole, Kind, Model};
 use mollifier::source::Frame;
-use mollifier::source::{FrameSource, Input, OpenOptions, Read, SampleSource, open};
+use mollifier::source::{Follow, FrameSource, Input, OpenOptions, Read, SampleSource, open};
 use mollifier::stream::{
     Engine, FieldOptions, Givens, Map, MapSink, Paced, Report, SampleBlock, SampleSink, SeriesOptions, StreamError,
     run_fields, run_series,
@@ -35,7 +35,9 @@ pub(crate) fn run(args: &RunArgs) -> Result<()> {
     let backend = backend(args.backend, args.ort_library.as_deref())?;
     let stop = stop_flag()?;
     let kind = model.contract.kind;
-    let options = open_options(args, kind);
+    let mut options = open_options(args, kind);
+    options.follow =
+        args.follow.map(|seconds| Follow { stop: Arc::clone(&stop), idle: Duration::try_from_secs_f64(seconds).ok() });
     let input = args.input.display().to_string();
     match open(&input, &options)? {
         Input::Frames(_) if kind == Kind::Series => {

@@ -134,6 +134,11 @@ impl SourceError {
         matches!(self, Self::Misused { .. })
     }
 
+    /// Whether it may be over when the input is looked at again: nothing there yet, or half of it.
+    pub(super) fn may_pass(&self) -> bool {
+        matches!(self, Self::Io { .. } | Self::Malformed { .. })
+    }
+
     /// Where in the input it happened.
     #[must_use]
     pub fn place(&self) -> &Place {

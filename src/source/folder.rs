@@ -1,5 +1,7 @@
 //! Folders of image files, one frame a file, and single PNG images.
 
+mod live;
+
 use std::cmp::Ordering;
 use std::fs::{self, File};
 use std::io::{BufReader, Read as _};
@@ -45,25 +47,11 @@ impl FolderSource {
     /// A folder without images, or a first image that cannot be read.
     pub fn open(path: &Path, options: &OpenOptions) -> Result<Self, SourceError> {
         let name = path.display().to_string();
-        let io = |source| SourceError::Io { place: Place::whole(&name), source };
-        let (mut files, mut others) = (Vec::new(), 0);
-        for entry in fs::read_dir(path).map_err(io)? {
-            let path = entry.map_err(io)?.path();
-            let file_name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-            if file_name.starts_with('.') || file_name.eq_ignore_ascii_case("thumbs.db") {
-                continue;
-            }
-            if is_image(&path) && path.is_file() {
-                files.push((file_name, path));
-            } else {
-                others += 1;
-            }
-        }
+        let (files, others) = images(path).map_err(SourceError::io(Place::whole(&name)))?;
         if files.is_empty() {
             let got = format!("a folder without PNG or TIFF files ({others} others)");
             return Err(SourceError::malformed(Place::whole(&name), got, "one image file a frame"));
         }
-        files.sort_by(|(a, _), (b, _)| natural_order(a, b));
         let mut warnings = Vec::new();
         if others > 0 {
             warnings.push(format!("{others} of the folder's entries are no PNG or TIFF files and were left out"));
@@ -98,6 +86,33 @@ impl FolderSource {
         let options = options.clone();
         Ok(Self { info, options, files, next: 0, first: Some(pixels), type_name, scratch })
     }
+}
+
+/// A folder as a source: as it is, or as it grows where that is asked for.
+pub(super) fn open_folder(path: &Path, options: &OpenOptions) -> Result<Box<dyn FrameSource>, SourceError> {
+    Ok(match &options.follow {
+        Some(follow) => Box::new(live::LiveFolder::open(path, options, follow)?),
+        None => Box::new(FolderSource::open(path, options)?),
+    })
+}
+
+/// The names and paths of a folder's images in natural order, and how many other entries there are.
+fn images(path: &Path) -> std::io::Result<(Vec<(String, PathBuf)>, usize)> {
+    let (mut files, mut others) = (Vec::new(), 0);
+    for entry in fs::read_dir(path)? {
+        let path = entry?.path();
+        let file_name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        if file_name.starts_with('.') || file_name.eq_ignore_ascii_case("thumbs.db") {
+            continue;
+        }
+        if is_image(&path) && path.is_file() {
+            files.push((file_name, path));
+        } else {
+            others += 1;
+        }
+    }
+    files.sort_by(|(a, _), (b, _)| natural_order(a, b));
+    Ok((files, others))
 }
 
 impl FrameSource for FolderSource {
@@ -244,15 +259,17 @@ fn digits<'a>(text: &mut &'a str) -> &'a str {
     digits.trim_start_matches('0')
 }
 
+/// What stands before the number at the end of a name (before the extension), and the number.
+fn number_of(name: &str) -> Option<(&str, u64)> {
+    let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
+    let prefix = stem.trim_end_matches(|c: char| c.is_ascii_digit());
+    Some((prefix, stem[prefix.len()..].parse().ok()?))
+}
+
 /// Indices of the frames from the numbers at the end of their names (before the extension).
 fn frame_indices(names: &[&str], warnings: &mut Vec<String>) -> Vec<u64> {
     let consecutive = || (0..names.len() as u64).collect();
-    let split = |name: &str| -> Option<(String, u64)> {
-        let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
-        let prefix = stem.trim_end_matches(|c: char| c.is_ascii_digit());
-        Some((prefix.to_owned(), stem[prefix.len()..].parse().ok()?))
-    };
-    let Some(parts) = names.iter().map(|name| split(name)).collect::<Option<Vec<_>>>() else {
+    let Some(parts) = names.iter().map(|name| number_of(name)).collect::<Option<Vec<_>>>() else {
         return consecutive();
     };
     let (prefix, first) = &parts[0];

@@ -12,6 +12,7 @@ mod csv;
 mod element;
 mod error;
 mod folder;
+mod follow;
 mod frame;
 mod localisations;
 mod npy;
@@ -25,6 +26,7 @@ use std::path::Path;
 
 pub use error::{Part, Place, SourceError};
 pub use folder::FolderSource;
+pub use follow::Follow;
 pub use frame::{Frame, Pixels, Samples};
 pub use raw::{RawFormat, RawFormatError, from_reader};
 pub use tiff::TiffSource;
@@ -52,6 +54,8 @@ pub struct OpenOptions {
     pub raw: Option<RawFormat>,
     /// Pixels that one frame may have, checked before memory is taken; 2^28 unless changed.
     pub max_pixels: usize,
+    /// Go on as the input grows: a folder of images, or a TIFF file.
+    pub follow: Option<Follow>,
 }
 
 impl OpenOptions {
@@ -67,6 +71,7 @@ impl OpenOptions {
             blur: Some(nanometres(30.0)),
             raw: None,
             max_pixels: 1 << 28,
+            follow: None,
         }
     }
 
@@ -99,6 +104,10 @@ pub enum Input {
 /// An input that cannot be opened, is damaged or of an unknown format, or does not fit the kind.
 pub fn open(path: &str, options: &OpenOptions) -> Result<Input, SourceError> {
     if path == "-" {
+        if options.follow.is_some() {
+            let expected = "a folder or a TIFF file: standard input is read until it ends, as it comes";
+            return Err(SourceError::misused(Place::whole(raw::STDIN), "--follow", expected));
+        }
         return from_reader(Box::new(std::io::stdin()), raw::STDIN, options);
     }
     let place = || Place::whole(path);
@@ -120,13 +129,18 @@ pub fn open(path: &str, options: &OpenOptions) -> Result<Input, SourceError> {
     if options.raw.is_some() {
         return Err(SourceError::misused(place(), "a format of raw frames", "it with standard input (-) only"));
     }
+    if let Some(follow) = &options.follow {
+        // A file's first bytes say what it is.
+        let there = |m: std::fs::Metadata| m.is_dir() || m.len() >= 16;
+        follow.wait(|| std::fs::metadata(file_path).is_ok_and(there).then_some(()));
+    }
     if file_path.is_dir() {
         if file_path.join(".zattrs").exists() || file_path.join("zarr.json").exists() {
             return Err(SourceError::unsupported(place(), "a Zarr store", "TIFF, PNG or NPY"));
         }
         frames_wanted("a folder of images")?;
         no_column("a folder of images")?;
-        return Ok(Input::Frames(Box::new(FolderSource::open(file_path, options)?)));
+        return Ok(Input::Frames(folder::open_folder(file_path, options)?));
     }
     let mut file = File::open(file_path).map_err(SourceError::io(place()))?;
     let mut start = [0; 512];
@@ -136,6 +150,15 @@ pub fn open(path: &str, options: &OpenOptions) -> Result<Input, SourceError> {
         let expected = "TIFF, PNG, NPY, NPZ or CSV: export the recording as one of them";
         Err(SourceError::unsupported(place(), what, expected))
     };
+    if let (Some(_), false) =
+        (&options.follow, matches!(start, [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..]))
+    {
+        return Err(SourceError::misused(
+            place(),
+            "--follow with a file that is no TIFF",
+            "a TIFF file or a folder of images",
+        ));
+    }
     match start {
         [] => Err(SourceError::malformed(place(), "an empty file", "a recording")),
         [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..] => {

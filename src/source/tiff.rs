@@ -17,6 +17,7 @@ use tiff::decoder::{Decoder, Limits};
 use self::directory::{Chain, Header, Page};
 use self::metadata::Metadata;
 use super::element::{Element, Endian, describe, to_luminance};
+use super::follow::{Follow, Settling};
 use super::{FrameInfo, FrameSource, OpenOptions, Part, Place, Read, SourceError};
 use crate::source::{Frame, Pixels};
 
@@ -44,11 +45,14 @@ pub struct TiffSource {
     stated: Option<u64>,
     /// Byte offset of the images and bytes of each, where they follow one another without directories.
     contiguous: Option<(u64, u64)>,
+    /// Images that the description speaks of.
+    announced: Option<u64>,
     /// Seconds or whatever the time step is in, from the first frame.
     times: Vec<f64>,
     next: u64,
     scratch: Vec<u8>,
     decoder: Option<Box<Decoder<BufReader<File>>>>,
+    follow: Option<Follow>,
 }
 
 impl TiffSource {
@@ -58,6 +62,13 @@ impl TiffSource {
     /// A file that is no TIFF or is damaged at its first page, several channels or two stacked dimensions,
     /// a page over the limit of `options`.
     pub fn open(path: &Path, options: &OpenOptions) -> Result<Self, SourceError> {
+        match &options.follow {
+            None => Self::open_now(path, options),
+            Some(follow) => follow.retry(|| Self::open_now(path, options)),
+        }
+    }
+
+    fn open_now(path: &Path, options: &OpenOptions) -> Result<Self, SourceError> {
         let name = path.display().to_string();
         let whole = || Place::whole(&name);
         let mut file = File::open(path).map_err(SourceError::io(whole()))?;
@@ -100,8 +111,9 @@ impl TiffSource {
             PALETTE => warnings.push("the file has a colour table; values are taken as they are stored".to_owned()),
             _ => {}
         }
-        let info =
-            FrameInfo { name, shape: first.shape, count: stated, spacing: metadata.spacing, rendered: false, warnings };
+        // How many pages there will be nobody knows, unless the images were announced.
+        let count = stated.filter(|_| options.follow.is_none() || contiguous.is_some());
+        let info = FrameInfo { name, shape: first.shape, count, spacing: metadata.spacing, rendered: false, warnings };
         let times = metadata.times;
         Ok(Self {
             info,
@@ -114,11 +126,54 @@ impl TiffSource {
             element,
             stated,
             contiguous,
+            announced: metadata.images,
             times,
             next: 0,
             scratch: Vec::new(),
             decoder: None,
+            follow: options.follow.clone(),
         })
+    }
+
+    /// Wait until the next page is there as a whole; false where the recording is over instead.
+    ///
+    /// Writers put a page's directory before or behind its pixels, and link it to the one before at any moment. A page
+    /// is there when directory and pixels lie inside the file, and a later page does too or the file has not changed
+    /// for a while.
+    fn wait_for_page(&mut self, follow: &Follow) -> bool {
+        if self.contiguous.is_some() && Some(self.next) == self.stated {
+            return false;
+        }
+        let mut settling = Settling::new();
+        let mut there = || -> Option<()> {
+            let metadata = self.file.metadata().ok()?;
+            self.length = metadata.len();
+            let settled = settling.is_settled(&metadata);
+            let place = self.place();
+            if self.contiguous.is_none() && self.next == 1 {
+                let (first, chain) = (&self.first, &self.chain);
+                self.contiguous = contiguous_images(first, chain, &self.announced, self.element, self.length);
+                self.stated = self.contiguous.and(self.announced).or(self.stated);
+            }
+            if let Some((start, bytes)) = self.contiguous {
+                let end = (self.next + 1).saturating_mul(bytes).saturating_add(start);
+                return (end < self.length || (end == self.length && settled)).then_some(());
+            }
+            if self.next as usize + 1 >= self.chain.pages.len() {
+                let known = self.chain.pages.len();
+                self.chain.walk_on(&mut self.file, &self.header, self.length, &|| place.clone()).ok()?;
+                if self.chain.pages.len() > known {
+                    // It has its own list of the directories.
+                    self.decoder = None;
+                }
+            }
+            let (_, offset) = *self.chain.pages.get(self.next as usize)?;
+            let later = self.chain.pages.len() > self.next as usize + 1;
+            let page = self.header.page(&mut self.file, offset, self.length, || place.clone()).ok()?;
+            let whole = page.end(self.element) <= self.length && !page.offsets.is_empty();
+            (whole && (later || settled)).then_some(())
+        };
+        follow.wait(&mut there).is_some()
     }
 
     fn place(&self) -> Place {
@@ -268,6 +323,11 @@ impl FrameSource for TiffSource {
     }
 
     fn read(&mut self, frame: &mut Frame) -> Result<Read, SourceError> {
+        if let Some(follow) = self.follow.clone()
+            && !self.wait_for_page(&follow)
+        {
+            return Ok(Read::End);
+        }
         if self.read_page(&mut frame.pixels)? == Read::End {
             return Ok(Read::End);
         }

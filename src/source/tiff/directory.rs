@@ -25,6 +25,8 @@ pub(super) struct Chain {
     pub(super) pages: Vec<(usize, u64)>,
     /// Where the chain leaves the file, if it does.
     pub(super) broken: Option<Broken>,
+    /// Position and byte offset of the last directory that was read.
+    last: Option<(usize, u64)>,
 }
 
 /// A directory that cannot be read.
@@ -71,6 +73,14 @@ impl Page {
     /// Whether the strips hold the pixels as they are.
     pub(super) fn is_plain(&self) -> bool {
         self.compression == super::COMPRESSION_NONE && !self.tiled && !self.planar && !self.reversed_bits
+    }
+
+    /// Where the last of the image's bytes lies.
+    pub(super) fn end(&self, element: Element) -> u64 {
+        let single = self.is_plain() && self.offsets.len() == 1;
+        let parts = self.offsets.iter().zip(&self.counts);
+        let ends = parts.map(|(o, c)| o.saturating_add(if single { self.bytes(element) } else { *c }));
+        ends.max().unwrap_or(0)
     }
 
     /// Bytes of the whole image.
@@ -342,37 +352,54 @@ impl Chain {
         length: u64,
         place: &dyn Fn() -> Place,
     ) -> Result<Self, SourceError> {
-        let mut chain = Self { pages: Vec::new(), broken: None };
+        let mut chain = Self { pages: Vec::new(), broken: None, last: None };
+        chain.walk_on(reader, header, length, place)?;
+        Ok(chain)
+    }
+
+    /// Go on behind the last directory that was read: the file may have grown.
+    pub(super) fn walk_on(
+        &mut self,
+        reader: impl Read + Seek,
+        header: &Header,
+        length: u64,
+        place: &dyn Fn() -> Place,
+    ) -> Result<(), SourceError> {
         let mut buffer = Vec::new();
         let io = |e| SourceError::Io { place: place(), source: e };
         let mut reader = BufReader::new(reader);
         let mut position = reader.stream_position().map_err(io)?;
-        let mut offset = header.first;
+        let (mut number, mut offset) = match self.last {
+            None => (0, Some(header.first)),
+            Some((number, last)) => {
+                let next = header.directory(&mut reader, last, &mut position, length, &mut buffer).map_err(io)?;
+                (number + 1, next)
+            }
+        };
+        self.broken = None;
         // Brent's test: remember one offset, at positions that double, and stop where it comes back.
-        let (mut remembered, mut renew_at) = (0, 1);
-        for count in 0.. {
-            if offset == 0 {
-                break;
-            }
-            let looped = count > 0 && offset == remembered;
+        let (mut remembered, mut count, mut renew_at) = (0, 0, 1);
+        while let Some(at) = offset.filter(|o| *o != 0) {
+            let looped = count > 0 && at == remembered;
             if count == renew_at {
-                (remembered, renew_at) = (offset, renew_at * 2);
+                (remembered, renew_at) = (at, renew_at * 2);
             }
-            let next = if looped {
+            offset = if looped {
                 None
             } else {
-                header.directory(&mut reader, offset, &mut position, length, &mut buffer).map_err(io)?
+                header.directory(&mut reader, at, &mut position, length, &mut buffer).map_err(io)?
             };
-            let Some(next) = next else {
-                chain.broken = Some(Broken { offset, length, looped });
+            if offset.is_none() {
+                self.broken = Some(Broken { offset: at, length, looped });
                 break;
-            };
-            if !is_secondary(header, &buffer) {
-                chain.pages.push((count, offset));
             }
-            offset = next;
+            if !is_secondary(header, &buffer) {
+                self.pages.push((number, at));
+            }
+            self.last = Some((number, at));
+            (number, count) = (number + 1, count + 1);
         }
-        Ok(chain)
+        Ok(())
     }
 }
 

@@ -1,0 +1,204 @@
+//! A folder into which images are still being written.
+
+use std::collections::VecDeque;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime};
+
+use super::super::follow::{Follow, Settling};
+use super::super::{FrameInfo, FrameSource, OpenOptions, Place, Read, SourceError};
+use super::{describe, frame_indices, gcd, images, natural_order, number_of, read_image};
+use crate::source::{Frame, Pixels};
+
+/// Files that show what the numbers in their names mean.
+const TELLING: usize = 3;
+/// How long a number that is left out may still come: cameras write with several threads.
+const GRACE: Duration = Duration::from_millis(500);
+/// How long a file that cannot be read is waited for where later ones are there already.
+const GIVEN_UP: Duration = Duration::from_secs(2);
+/// How often the folder is listed even if it says that it has not changed: network drives tell late.
+const LISTED_ANYWAY: Duration = Duration::from_millis(500);
+
+/// The images of a folder as they appear, axes (y, x), in natural order.
+///
+/// An image is given once it can be read whole and either a later one is there or it no longer changes. Numbers in the
+/// names are frame indices as in a finished folder; the first three files show their stride. A number that is left out
+/// has half a second to come, then it is a lost frame, and so is a file that later ones leave behind unreadable. A file
+/// that sorts before one already given is not taken any more.
+#[derive(Debug)]
+pub(super) struct LiveFolder {
+    info: FrameInfo,
+    options: OpenOptions,
+    follow: Follow,
+    folder: PathBuf,
+    /// Files that are there and not given yet, with their indices, in order.
+    pending: VecDeque<(String, PathBuf, u64)>,
+    numbering: Numbering,
+    listed: Option<(SystemTime, Instant)>,
+    /// The file behind a gap, and when it was seen first. (File times would be those of another clock.)
+    behind_gap: Option<(String, Instant)>,
+    type_name: &'static str,
+    scratch: Vec<u8>,
+    pixels: Pixels,
+}
+
+/// What the next file's index is.
+#[derive(Debug)]
+struct Numbering {
+    /// The name taken last, and its index.
+    last: Option<(String, u64)>,
+    /// Distance of the numbers of frames that follow each other; `None` where names are not numbered.
+    stride: Option<u64>,
+}
+
+impl Numbering {
+    /// The index of the file that follows, and whether one is missing before it.
+    fn index(&mut self, name: &str) -> (u64, bool) {
+        let Some((last, index)) = &self.last else { return (0, false) };
+        let step = match (self.stride, number_of(last), number_of(name)) {
+            (Some(stride), Some((before, from)), Some((prefix, to))) if before == prefix && to > from => {
+                let distance = to - from;
+                let stride = gcd(stride, distance);
+                self.stride = Some(stride);
+                distance / stride
+            }
+            _ => 1,
+        };
+        (index + step, step > 1)
+    }
+}
+
+impl LiveFolder {
+    /// Open the folder at `path`, as soon as there are images in it.
+    pub(super) fn open(path: &Path, options: &OpenOptions, follow: &Follow) -> Result<Self, SourceError> {
+        let name = path.display().to_string();
+        // Its files are read as they are.
+        let options = OpenOptions { follow: None, ..options.clone() };
+        let nothing = || SourceError::malformed(Place::whole(&name), "a folder without PNG or TIFF files", "images");
+        // Where the recording is over before there are as many, those that are there have to do.
+        let mut found = Vec::new();
+        follow.wait(|| {
+            found = images(path).map(|(files, _)| files).unwrap_or_default();
+            (found.len() >= TELLING).then_some(())
+        });
+        let names: Vec<&str> = found.iter().map(|(name, _)| name.as_str()).collect();
+        let first = found.first().ok_or_else(nothing)?;
+        let mut warnings = Vec::new();
+        let indices = frame_indices(&names, &mut warnings);
+        let numbers: Option<Vec<u64>> = names.iter().map(|n| number_of(n).map(|(_, number)| number)).collect();
+        // Numbered where the indices keep the distances of the numbers.
+        let stride = numbers.and_then(|n| {
+            let stride = n.windows(2).map(|pair| pair[1].saturating_sub(pair[0])).fold(0, gcd).max(1);
+            let kept = n.iter().zip(&indices).all(|(n, i)| n.saturating_sub(numbers_start(&names)) == i * stride);
+            kept.then_some(stride)
+        });
+        let (mut pixels, mut scratch) = (Pixels::default(), Vec::new());
+        let image = follow.retry(|| read_image(&first.1, &options, &mut pixels, &mut scratch))?;
+        warnings.extend(image.warnings);
+        let info =
+            FrameInfo { name, shape: image.shape, count: None, spacing: image.spacing, rendered: false, warnings };
+        let last = found.last().zip(indices.last()).map(|((name, _), index)| (name.clone(), *index));
+        let pending = found.into_iter().zip(indices).map(|((name, path), index)| (name, path, index)).collect();
+        Ok(Self {
+            info,
+            options,
+            follow: follow.clone(),
+            folder: path.to_owned(),
+            pending,
+            numbering: Numbering { last, stride },
+            listed: None,
+            behind_gap: None,
+            type_name: pixels.type_name(),
+            scratch,
+            pixels,
+        })
+    }
+
+    /// Look for files behind those that are known, if the folder may have changed.
+    fn list(&mut self) {
+        let modified = fs::metadata(&self.folder).and_then(|m| m.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
+        let known = self.listed.is_some_and(|(then, at)| then == modified && at.elapsed() < LISTED_ANYWAY);
+        if known {
+            return;
+        }
+        // A drive that has gone for a while has no files; when it is back, they are all there.
+        let Ok((mut files, _)) = images(&self.folder) else { return };
+        self.listed = Some((modified, Instant::now()));
+        if let Some((last, _)) = &self.numbering.last {
+            files.retain(|(name, _)| natural_order(name, last).is_gt());
+        }
+        for (name, path) in files {
+            let (index, gap) = self.numbering.index(&name);
+            if gap {
+                let seen = self.behind_gap.take().filter(|(n, _)| *n == name).unwrap_or((name.clone(), Instant::now()));
+                // What is left out may still come. Files behind it wait with it, so that none is passed over.
+                if seen.1.elapsed() < GRACE {
+                    self.behind_gap = Some(seen);
+                    self.listed = None;
+                    break;
+                }
+            }
+            self.numbering.last = Some((name.clone(), index));
+            self.pending.push_back((name, path, index));
+        }
+    }
+}
+
+/// The number in the first name.
+fn numbers_start(names: &[&str]) -> u64 {
+    names.first().and_then(|n| number_of(n)).map_or(0, |(_, number)| number)
+}
+
+impl FrameSource for LiveFolder {
+    fn info(&self) -> &FrameInfo {
+        &self.info
+    }
+
+    fn read(&mut self, frame: &mut Frame) -> Result<Read, SourceError> {
+        let follow = self.follow.clone();
+        let mut settling = Settling::new();
+        let found = follow.wait(|| {
+            if self.pending.len() < 2 {
+                self.list();
+            }
+            let (_, path, index) = self.pending.front()?;
+            let metadata = fs::metadata(path).ok()?;
+            let later = self.pending.len() > 1;
+            let unchanged = settling.unchanged(&metadata);
+            if !later && !settling.is_settled(&metadata) {
+                return None;
+            }
+            let result = match read_image(path, &self.options, &mut self.pixels, &mut self.scratch) {
+                Ok(image) => {
+                    let type_name = self.pixels.type_name();
+                    if image.shape == self.info.shape && type_name == self.type_name {
+                        Ok(Some(*index))
+                    } else {
+                        Err(SourceError::Changed {
+                            place: Place::whole(&path.display().to_string()),
+                            got: describe(type_name, image.shape),
+                            expected: describe(self.type_name, self.info.shape),
+                        })
+                    }
+                }
+                Err(e) if e.may_pass() && later && unchanged >= GIVEN_UP => Ok(None),
+                Err(e) if e.may_pass() => return None,
+                Err(e) => Err(e),
+            };
+            self.pending.pop_front();
+            settling = Settling::new();
+            // One that is given up leaves its index to nobody: a lost frame.
+            match result {
+                Ok(None) => None,
+                Ok(Some(index)) => Some(Ok(index)),
+                Err(e) => Some(Err(e)),
+            }
+        });
+        let Some(index) = found.transpose()? else { return Ok(Read::End) };
+        std::mem::swap(&mut frame.pixels, &mut self.pixels);
+        frame.index = index;
+        frame.time = None;
+        frame.shape = self.info.shape;
+        Ok(Read::Filled)
+    }
+}

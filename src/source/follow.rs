@@ -1,0 +1,85 @@
+//! Waiting for an input that is still being written.
+
+use std::fs::Metadata;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+use super::SourceError;
+
+/// How often the input is looked at. Notifications of the system would be faster, and do not come from network drives.
+const POLL: Duration = Duration::from_millis(10);
+
+/// How long a file must not have changed before its last part counts as written.
+const SETTLED: Duration = Duration::from_millis(40);
+
+/// Reads an input to the end that it has now, and goes on as it grows.
+#[derive(Clone, Debug)]
+pub struct Follow {
+    /// Raised to end the wait.
+    pub stop: Arc<AtomicBool>,
+    /// How long nothing has to come for the recording to be over; `None` waits until `stop`.
+    pub idle: Option<Duration>,
+}
+
+impl Follow {
+    /// What `look` finds, sooner or later; `None` where the recording is over instead.
+    pub(super) fn wait<T>(&self, mut look: impl FnMut() -> Option<T>) -> Option<T> {
+        let start = Instant::now();
+        while !self.stop.load(Ordering::Acquire) {
+            if let Some(found) = look() {
+                return Some(found);
+            }
+            if self.idle.is_some_and(|idle| start.elapsed() >= idle) {
+                break;
+            }
+            thread::sleep(POLL);
+        }
+        None
+    }
+
+    /// What `attempt` gives, once it gives something sound; its last failure where the recording is over before.
+    pub(super) fn retry<T>(&self, mut attempt: impl FnMut() -> Result<T, SourceError>) -> Result<T, SourceError> {
+        let mut last = None;
+        let found = self.wait(|| match attempt() {
+            Err(e) if e.may_pass() => {
+                last = Some(e);
+                None
+            }
+            result => Some(result),
+        });
+        match (found, last) {
+            (Some(result), _) => result,
+            (None, Some(e)) => Err(e),
+            (None, None) => attempt(),
+        }
+    }
+}
+
+/// Whether a file has stopped changing.
+#[derive(Debug)]
+pub(super) struct Settling {
+    seen: Option<(u64, SystemTime)>,
+    since: Instant,
+}
+
+impl Settling {
+    pub(super) fn new() -> Self {
+        Self { seen: None, since: Instant::now() }
+    }
+
+    /// How long the file has been as it is now.
+    pub(super) fn unchanged(&mut self, now: &Metadata) -> Duration {
+        let state = (now.len(), now.modified().unwrap_or(SystemTime::UNIX_EPOCH));
+        if self.seen != Some(state) {
+            *self = Self { seen: Some(state), since: Instant::now() };
+        }
+        self.since.elapsed()
+    }
+
+    /// Whether it has been so for long enough.
+    pub(super) fn is_settled(&mut self, now: &Metadata) -> bool {
+        self.unchanged(now) >= SETTLED
+    }
+}

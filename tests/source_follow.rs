@@ -1,0 +1,194 @@
+//! Recordings that are still being written give the frames of the finished ones.
+
+use std::fs::{self, File, OpenOptions as FileOptions};
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use mollifier::model::Kind;
+use mollifier::source::{Follow, Frame, FrameSource, Input, OpenOptions, Pixels, Read, SourceError, open};
+
+const SHAPE: [usize; 2] = [24, 31];
+
+fn value(frame: usize, pixel: usize) -> u16 {
+    ((frame * 977 + pixel * 31) % 4093) as u16
+}
+
+fn pixels(frame: usize) -> Vec<u16> {
+    (0..SHAPE[0] * SHAPE[1]).map(|pixel| value(frame, pixel)).collect()
+}
+
+fn png(frame: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, SHAPE[1] as u32, SHAPE[0] as u32);
+    encoder.set_color(png::ColorType::Grayscale);
+    encoder.set_depth(png::BitDepth::Sixteen);
+    let data: Vec<u8> = pixels(frame).iter().flat_map(|v| v.to_be_bytes()).collect();
+    encoder.write_header().and_then(|mut w| w.write_image_data(&data)).expect("it is encoded");
+    bytes
+}
+
+fn tiff(path: &Path, frames: usize, compressed: bool) {
+    use tiff::encoder::{Compression, DeflateLevel, TiffEncoder, colortype::Gray16};
+    let encoder = TiffEncoder::new(File::create(path).expect("a file")).expect("an encoder");
+    let compression = if compressed { Compression::Deflate(DeflateLevel::Fast) } else { Compression::Uncompressed };
+    let mut encoder = encoder.with_compression(compression);
+    for frame in 0..frames {
+        encoder.write_image::<Gray16>(SHAPE[1] as u32, SHAPE[0] as u32, &pixels(frame)).expect("it is written");
+    }
+}
+
+fn source(path: &Path, follow: Option<Follow>) -> Result<Box<dyn FrameSource>, SourceError> {
+    let options = OpenOptions { follow, ..OpenOptions::new(Kind::Fields) };
+    match open(&path.display().to_string(), &options)? {
+        Input::Frames(source) => Ok(source),
+        Input::Series(_) => unreachable!("images were written"),
+    }
+}
+
+/// Indices and pixels up to the end.
+fn frames(mut source: Box<dyn FrameSource>) -> Vec<(u64, Pixels)> {
+    let mut all = Vec::new();
+    let mut frame = Frame::default();
+    while source.read(&mut frame).expect("a frame") == Read::Filled {
+        all.push((frame.index, frame.pixels.clone()));
+    }
+    all
+}
+
+/// Until nothing has come for this long.
+fn until_idle(seconds: f64) -> Follow {
+    Follow { stop: Arc::default(), idle: Some(Duration::from_secs_f64(seconds)) }
+}
+
+fn write_torn(path: &Path, bytes: &[u8]) {
+    let mut file = File::create(path).expect("a file");
+    for part in bytes.chunks(bytes.len() / 3 + 1) {
+        file.write_all(part).expect("it is written");
+        thread::sleep(Duration::from_millis(15));
+    }
+}
+
+#[test]
+fn a_folder_that_grows_gives_the_frames_of_the_finished_one() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = folder.path().join("frames");
+    let path = at.clone();
+    let writer = thread::spawn(move || {
+        thread::sleep(Duration::from_millis(100));
+        fs::create_dir(&at).expect("a folder");
+        // Number 9 never comes, 12 comes before 11, and every file is torn for a while.
+        for frame in [0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 11, 13, 14] {
+            write_torn(&at.join(format!("img_{frame:03}.png")), &png(frame));
+        }
+    });
+    let live = frames(source(&path, Some(until_idle(2.0))).expect("it appears"));
+    writer.join().expect("it writes");
+    let finished = frames(source(&path, None).expect("it is there"));
+    let indices: Vec<u64> = live.iter().map(|f| f.0).collect();
+    assert_eq!(indices, [0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14]);
+    assert!(live == finished);
+}
+
+#[test]
+fn steps_in_the_numbers_are_no_loss_and_a_file_left_broken_is() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().to_owned();
+    let writer = thread::spawn({
+        let path = path.clone();
+        move || {
+            for frame in 0..8 {
+                let bytes = png(frame);
+                let kept = if frame == 5 { bytes.len() / 2 } else { bytes.len() };
+                fs::write(path.join(format!("t{}.png", 1000 + 20 * frame)), &bytes[..kept]).expect("it is written");
+                thread::sleep(Duration::from_millis(30));
+            }
+        }
+    });
+    let live = frames(source(&path, Some(until_idle(4.0))).expect("it appears"));
+    writer.join().expect("it writes");
+    assert_eq!(live.iter().map(|f| f.0).collect::<Vec<_>>(), [0, 1, 2, 3, 4, 6, 7]);
+    assert_eq!(live[5].1, Pixels::U16(pixels(6)));
+}
+
+#[test]
+fn a_tiff_that_grows_byte_by_byte_gives_the_frames_of_the_finished_one() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for compressed in [false, true] {
+        let (whole, growing) = (folder.path().join("whole.tif"), folder.path().join("growing.tif"));
+        tiff(&whole, 9, compressed);
+        let bytes = fs::read(&whole).expect("it is there");
+        let writer = thread::spawn({
+            let growing = growing.clone();
+            move || {
+                let mut file = File::create(growing).expect("a file");
+                // Through the directory and the pixels at odd places.
+                for (i, part) in bytes.chunks(271).enumerate() {
+                    file.write_all(part).expect("it is written");
+                    file.flush().expect("it is written");
+                    thread::sleep(Duration::from_millis(if i % 7 == 0 { 30 } else { 1 }));
+                }
+            }
+        });
+        let live = frames(source(&growing, Some(until_idle(1.0))).expect("it appears"));
+        writer.join().expect("it writes");
+        assert_eq!(live.len(), 9);
+        assert!(live == frames(source(&whole, None).expect("it is there")));
+        fs::remove_file(&growing).expect("it was there");
+    }
+}
+
+/// Writers that link a page only when it is complete, and those that link it first.
+#[test]
+fn a_page_is_given_once_its_pixels_are_there() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("movie.tif");
+    tiff(&path, 3, false);
+    let bytes = fs::read(&path).expect("it is there");
+    // All but the last half page.
+    let cut = bytes.len() - SHAPE[0] * SHAPE[1];
+    fs::write(&path, &bytes[..cut]).expect("it is written");
+    let mut live = source(&path, Some(until_idle(0.3))).expect("a page is there");
+    assert_eq!(live.info().count, None);
+    let mut frame = Frame::default();
+    let mut count = 0;
+    while live.read(&mut frame).expect("a frame") == Read::Filled {
+        count += 1;
+    }
+    assert!(count < 3, "a half page was given");
+    FileOptions::new().append(true).open(&path).and_then(|mut f| f.write_all(&bytes[cut..])).expect("it is written");
+    while live.read(&mut frame).expect("a frame") == Read::Filled {
+        count += 1;
+    }
+    assert_eq!((count, &frame.pixels), (3, &Pixels::U16(pixels(2))));
+}
+
+#[test]
+fn a_wait_ends_when_it_is_told_to() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let stop = Arc::new(AtomicBool::new(false));
+    let follow = Follow { stop: Arc::clone(&stop), idle: None };
+    let raiser = thread::spawn(move || {
+        thread::sleep(Duration::from_millis(200));
+        stop.store(true, Ordering::Release);
+    });
+    let start = Instant::now();
+    let error = source(&folder.path().join("nothing.tif"), Some(follow)).err().expect("nothing came");
+    assert!(error.to_string().contains("nothing.tif"), "{error}");
+    assert!(start.elapsed() >= Duration::from_millis(150) && start.elapsed() < Duration::from_secs(20));
+    raiser.join().expect("it ends");
+}
+
+#[test]
+fn what_cannot_be_followed_is_said() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let table = folder.path().join("table.csv");
+    fs::write(&table, "t,u\n0,1\n1,2\n2,3\n3,4\n").expect("it is written");
+    for path in [table.as_path(), Path::new("-")] {
+        let error = source(path, Some(until_idle(0.1))).err().expect("it is refused");
+        assert!(error.is_misuse() && error.to_string().contains("--follow"), "{error}");
+    }
+}
