@@ -50,7 +50,25 @@ impl Backend for PlainTract {
 }
 
 /// A part of a graph as tract runs it.
-type State = SimpleState<TypedFact, Box<dyn TypedOp>>;
+struct State {
+    engine: SimpleState<TypedFact, Box<dyn TypedOp>>,
+    /// The inputs that something is computed from. The shapes of the others were all that was wanted of them.
+    used: Vec<usize>,
+}
+
+impl State {
+    fn new(mut model: TypedModel) -> TractResult<Self> {
+        let outputs = model.output_outlets()?.to_vec();
+        let inputs = model.input_outlets()?.to_vec();
+        let is_used = |outlet: &OutletId| {
+            outputs.contains(outlet) || !model.node(outlet.node).outputs[outlet.slot].successors.is_empty()
+        };
+        let used: Vec<usize> = (0..inputs.len()).filter(|i| is_used(&inputs[*i])).collect();
+        let kept: Vec<OutletId> = used.iter().map(|i| inputs[*i]).collect();
+        model.set_input_outlets(&kept)?;
+        Ok(Self { engine: model.into_runnable()?.spawn()?, used })
+    }
+}
 
 fn prepare(model: &Model, tile: &[usize], own: bool) -> Result<Box<dyn Plan>, BackendError> {
     let (mut proto, dropped) = model.restricted(tile).ok_or_else(|| BackendError::TooSmall {
@@ -73,8 +91,7 @@ fn prepare(model: &Model, tile: &[usize], own: bool) -> Result<Box<dyn Plan>, Ba
         }
         Ok(graph)
     };
-    let prepared =
-        |proto: &pb::ModelProto| -> TractResult<State> { bound(proto)?.into_optimized()?.into_runnable()?.spawn() };
+    let prepared = |proto: &pb::ModelProto| -> TractResult<State> { State::new(bound(proto)?.into_optimized()?) };
     let mut output = vec![1];
     output.extend_from_slice(tile);
     let outputs = vec![output; model.contract.outputs.len()];
@@ -128,10 +145,11 @@ fn failure(message: String) -> BackendError {
     BackendError::Engine { backend: "tract", what: "running".to_owned(), message }
 }
 
-/// Run a graph of tract on copies of the inputs.
+/// Run a graph of tract on copies of the inputs that it uses.
 fn run(state: &mut State, inputs: &[ArrayViewD<'_, f32>]) -> Result<TVec<TValue>, BackendError> {
-    let tensors: TVec<TValue> = inputs.iter().map(|a| Tensor::from(a.to_owned()).into_tvalue()).collect();
-    state.run(tensors).map_err(|e| failure(format!("{e:#}")))
+    let used = state.used.iter().map(|i| Tensor::from(inputs[*i].to_owned()).into_tvalue());
+    let tensors: TVec<TValue> = used.collect();
+    state.engine.run(tensors).map_err(|e| failure(format!("{e:#}")))
 }
 
 fn view(tensor: &TValue) -> Result<ArrayViewD<'_, f32>, BackendError> {

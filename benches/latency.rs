@@ -1,0 +1,129 @@
+//! How even the times of a thousand maps are, beside those of a loop of the same length that does nothing.
+//!
+//! `cargo bench --bench latency -- MODEL [SIZE]` prints JSON. The machine's own unrest (other programs, the system) is in
+//! both, and only their ratio says something of the stream.
+
+use std::hint::black_box;
+use std::path::Path;
+use std::time::Instant;
+
+use mollifier::backend::Tract;
+use mollifier::model::{InputRole, Model};
+use mollifier::source::{Frame, FrameInfo, FrameSource, Pixels, Read, SourceError};
+use mollifier::stream::{Engine, FieldOptions, Givens, Map, run_fields};
+use mollifier::units::Spacing;
+use serde_json::json;
+
+const MAPS: usize = 1000;
+const WARM_UP: usize = 20;
+
+fn main() {
+    let args: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
+    let path = args.first().map_or("models/heat.onnx", String::as_str);
+    let size: usize = args.get(1).map_or(512, |a| a.parse().expect("a number of pixels"));
+    let model = Model::load(Path::new(path)).expect("a model");
+    let one = spread(maps(&model, size));
+    let spin = spread(spins(one[0]));
+    println!(
+        "{}",
+        json!({
+            "model": model.name, "size": size, "maps": MAPS,
+            "map_ms": one, "spin_ms": spin, "columns": ["50 %", "99 %", "largest"],
+            "ratio": (one[1] / one[0]) / (spin[1] / spin[0]),
+        })
+    );
+}
+
+/// Median, 99 % and largest, in milliseconds.
+fn spread(mut times: Vec<f64>) -> [f64; 3] {
+    times.sort_by(f64::total_cmp);
+    let at = |share: f64| times[((times.len() - 1) as f64 * share).round() as usize];
+    [at(0.5), at(0.99), at(1.0)]
+}
+
+fn frames(model: &Model, size: usize) -> Vec<Vec<f32>> {
+    let made_up = model.made_up_inputs(&[size, size], false);
+    let recording = model.contract.inputs.iter().position(|i| i.role == InputRole::Recording).expect("a recording");
+    let values: Vec<f32> = made_up[recording].iter().copied().collect();
+    values.chunks_exact(size * size).map(<[f32]>::to_vec).collect()
+}
+
+/// The times from map to map through the whole stream.
+fn maps(model: &Model, size: usize) -> Vec<f64> {
+    let mut givens = Givens {
+        spacing: model.contract.grid.iter().filter(|a| a.name != "t").map(|a| a.aspect).collect(),
+        ..Givens::default()
+    };
+    for input in &model.contract.inputs {
+        match input.role {
+            InputRole::Constant => drop(givens.constants.insert(input.name.clone(), input.default.unwrap_or(1.0))),
+            InputRole::Field => drop(givens.constants.insert(input.name.clone(), 0.01)),
+            _ => {}
+        }
+    }
+    let info = FrameInfo {
+        name: "simulated input".into(),
+        shape: [size; 2],
+        count: None,
+        spacing: Spacing::default(),
+        rendered: false,
+        warnings: Vec::new(),
+    };
+    let count = MAPS + WARM_UP + model.contract.window;
+    let source = Box::new(Again { info, frames: frames(model, size), next: 0, count: count as u64 });
+    let options = FieldOptions { givens, threads: 1, ..FieldOptions::default() };
+    let (mut times, mut last) = (Vec::with_capacity(count), Instant::now());
+    run_fields(&Engine { model, backend: &Tract }, source, &options, &mut |_: &Map<'_>| {
+        let now = Instant::now();
+        times.push(1e3 * now.duration_since(last).as_secs_f64());
+        last = now;
+        Ok(())
+    })
+    .expect("the run succeeds");
+    times.split_off(WARM_UP)
+}
+
+/// The times of a loop that takes `length` milliseconds.
+fn spins(length: f64) -> Vec<f64> {
+    let spin = |steps: u64| {
+        let start = Instant::now();
+        let mut value = black_box(1.0_f64);
+        for _ in 0..steps {
+            value = value.mul_add(0.999_999, 1e-6);
+        }
+        black_box(value);
+        1e3 * start.elapsed().as_secs_f64()
+    };
+    let probe = 1_000_000;
+    let fastest = (0..20).map(|_| spin(probe)).fold(f64::INFINITY, f64::min);
+    let steps = (probe as f64 * length / fastest) as u64;
+    (0..MAPS).map(|_| spin(steps)).collect()
+}
+
+/// A few frames over and over.
+struct Again {
+    info: FrameInfo,
+    frames: Vec<Vec<f32>>,
+    next: u64,
+    count: u64,
+}
+
+impl FrameSource for Again {
+    fn info(&self) -> &FrameInfo {
+        &self.info
+    }
+
+    fn read(&mut self, frame: &mut Frame) -> Result<Read, SourceError> {
+        if self.next == self.count {
+            return Ok(Read::End);
+        }
+        let values = &self.frames[self.next as usize % self.frames.len()];
+        (frame.index, frame.time, frame.shape) = (self.next, None, self.info.shape);
+        match &mut frame.pixels {
+            Pixels::F32(buffer) => buffer.clone_from(values),
+            other => *other = Pixels::F32(values.clone()),
+        }
+        self.next += 1;
+        Ok(Read::Filled)
+    }
+}

@@ -1,0 +1,143 @@
+//! What a frame costs in memory once the stream is warm. In a file of its own: every allocation of the process counts.
+
+mod common;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use common::hash;
+use mollifier::backend::Tract;
+use mollifier::model::Model;
+use mollifier::source::{Frame, FrameInfo, FrameSource, Pixels, Read, SourceError};
+use mollifier::stream::{Engine, FieldOptions, Givens, Map, run_fields};
+use mollifier::units::Spacing;
+
+struct Counting;
+
+static COUNT: AtomicUsize = AtomicUsize::new(0);
+static BYTES: AtomicUsize = AtomicUsize::new(0);
+static LARGEST: AtomicUsize = AtomicUsize::new(0);
+
+fn note(size: usize) {
+    COUNT.fetch_add(1, Ordering::Relaxed);
+    BYTES.fetch_add(size, Ordering::Relaxed);
+    LARGEST.fetch_max(size, Ordering::Relaxed);
+}
+
+// SAFETY: everything is passed on to the system's allocator.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        note(layout.size());
+        // SAFETY: the caller's promises are the system allocator's.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promises are the system allocator's.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        note(size);
+        // SAFETY: the caller's promises are the system allocator's.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+const SHAPE: [usize; 2] = [192, 160];
+
+#[test]
+fn a_warm_stream_takes_no_memory_of_the_size_of_a_frame() {
+    // Density maps are looked at on a lattice of at most 8,192 points, whatever their size.
+    let cases = [("heat", 8 << 10), ("heat-transient", 8 << 10), ("chromatin-closed-form", 8 * 8_192)];
+    for (name, largest_allowed) in cases {
+        for threads in [1, 2] {
+            let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("models/{name}.onnx"));
+            let model = Model::load(&path).expect("a shipped model");
+            let mut givens = Givens {
+                spacing: model.contract.grid.iter().filter(|a| a.name != "t").map(|a| a.aspect).collect(),
+                ..Givens::default()
+            };
+            if model.contract.inputs.iter().any(|i| i.name == "m") {
+                givens.constants.insert("m".into(), 0.01);
+            }
+            let options = FieldOptions { givens, threads, ..FieldOptions::default() };
+            // The same few frames again and again: the source's own buffers are not what is looked at.
+            let frames: Vec<Vec<u16>> = (0..4_u64)
+                .map(|f| (0..SHAPE[0] * SHAPE[1]).map(|i| (2000.0 + 500.0 * hash(f << 32 | i as u64)) as u16).collect())
+                .collect();
+            let source = Box::new(Again { info: info(), frames, next: 0 });
+            let mut maps = 0;
+            let (mut before, mut seen) = ((0, 0), None::<(usize, usize, usize)>);
+            run_fields(&Engine { model: &model, backend: &Tract }, source, &options, &mut |_: &Map<'_>| {
+                maps += 1;
+                if maps == 40 {
+                    LARGEST.store(0, Ordering::Relaxed);
+                    before = (COUNT.load(Ordering::Relaxed), BYTES.load(Ordering::Relaxed));
+                }
+                if maps == 140 {
+                    let count = (COUNT.load(Ordering::Relaxed) - before.0) / 100;
+                    let bytes = (BYTES.load(Ordering::Relaxed) - before.1) / 100;
+                    let largest = LARGEST.load(Ordering::Relaxed);
+                    seen = Some((count, bytes, largest));
+                }
+                Ok(())
+            })
+            .expect("the run succeeds");
+            let (count, bytes, largest) = seen.expect("enough maps");
+            println!("{name}, {threads} threads: {count} allocations of {bytes} bytes a map, largest {largest}");
+            // What is left is the engine's, for the scalars of the graph: gains, steps.
+            let allowed = (200, 3 * largest_allowed, largest_allowed);
+            let fits = count <= allowed.0 && bytes <= allowed.1 && largest <= allowed.2;
+            assert!(
+                fits,
+                "{name}: got {:?} (allocations a map, bytes, the largest), expected at most {allowed:?}",
+                seen
+            );
+        }
+    }
+}
+
+fn info() -> FrameInfo {
+    FrameInfo {
+        name: "made up".into(),
+        shape: SHAPE,
+        count: Some(MAPS),
+        spacing: Spacing::default(),
+        rendered: false,
+        warnings: Vec::new(),
+    }
+}
+
+const MAPS: u64 = 160;
+
+/// A few frames over and over, copied into the buffer that is there.
+struct Again {
+    info: FrameInfo,
+    frames: Vec<Vec<u16>>,
+    next: u64,
+}
+
+impl FrameSource for Again {
+    fn info(&self) -> &FrameInfo {
+        &self.info
+    }
+
+    fn read(&mut self, frame: &mut Frame) -> Result<Read, SourceError> {
+        if self.next == MAPS {
+            return Ok(Read::End);
+        }
+        let values = &self.frames[self.next as usize % self.frames.len()];
+        (frame.index, frame.time, frame.shape) = (self.next, None, SHAPE);
+        match &mut frame.pixels {
+            Pixels::U16(buffer) => buffer.clone_from(values),
+            other => *other = Pixels::U16(values.clone()),
+        }
+        self.next += 1;
+        Ok(Read::Filled)
+    }
+}
