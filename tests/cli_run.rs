@@ -246,6 +246,15 @@ fn files_of_an_earlier_run_are_named() {
     assert!(warnings.contains("lambda.npy"), "{warnings}");
 }
 
+/// Ctrl-C. By the system's call: not every machine has the program `kill`.
+#[cfg(unix)]
+fn interrupt(child: &std::process::Child) {
+    let id = libc::pid_t::try_from(child.id()).expect("a process");
+    // SAFETY: a signal to a process of ours, which has not been waited for.
+    let sent = unsafe { libc::kill(id, libc::SIGINT) };
+    assert_eq!(sent, 0);
+}
+
 #[test]
 #[cfg(unix)]
 fn an_interruption_before_the_first_map_leaves_nothing() {
@@ -263,8 +272,7 @@ fn an_interruption_before_the_first_map_leaves_nothing() {
         std::thread::sleep(Duration::from_millis(20));
     }
     std::thread::sleep(Duration::from_millis(200));
-    let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill runs");
-    assert!(killed.success());
+    interrupt(&child);
     child.wait().expect("it ends");
     assert!(!Path::new(&out).exists());
 }
@@ -309,8 +317,7 @@ fn ctrl_c_commits_the_maps_done_so_far() {
         assert!(Instant::now() < deadline, "no map was written in time");
         std::thread::sleep(Duration::from_millis(20));
     }
-    let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill runs");
-    assert!(killed.success());
+    interrupt(&child);
     assert!(child.wait().expect("it ends").success());
     let json = record(&out);
     assert_eq!(json["status"], "interrupted");

@@ -16,7 +16,7 @@ use mollifier::stream::{
 };
 use ndarray::Array2;
 
-use super::args::RunArgs;
+use super::args::{BackendArg, RunArgs};
 use super::backends::backend;
 use super::counted;
 use super::failure::misuse;
@@ -194,6 +194,8 @@ impl<'a> Setting<'a> {
         let mut lines = vec![format!("{} on {}: {what}{ended}", self.model.name, self.input)];
         lines.extend(summary.lines(contract, |k| self.spacing.unit(contract, &contract.outputs[k].unit)));
         lines.extend(stream_lines(report, seconds, series, self.noise_given()));
+        let chosen = if self.args.backend == BackendArg::Auto { ", chosen automatically" } else { "" };
+        lines.push(format!("{:10} {}{chosen}, {}", "engine", self.backend.name(), counted(threads as u64, "threads")));
         lines.push(match written {
             Some(files) => format!("{:10} {}", "written", files),
             None if self.args.out.is_some() => format!("{:10} nothing", "written"),
@@ -268,6 +270,13 @@ fn images(
         Some(rate) => Box::new(Paced::new(source, rate, stop)),
         None => source,
     };
+    if args.backend == BackendArg::OrtTensorrt {
+        let [rows, columns] = info.shape;
+        eprintln!(
+            "mollifier: TensorRT prepares {} for {rows} x {columns} pixels: minutes the first time, then kept",
+            model.name
+        );
+    }
     let total = info.count.map(|n| n + 1 - contract.window as u64);
     let outputs = Outputs::for_maps(args, model, &set.spacing, info.shape, total)?;
     set.note(outputs.as_ref());

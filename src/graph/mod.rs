@@ -31,7 +31,9 @@ mod node;
 mod value;
 
 pub use bank::{Bank, BankDesign, BankOutput, BankRecord, Edge, GraphError};
-pub(crate) use node::{bind_shape, float_tensor, int, int_tensor, merge_twins, node, prune, supplant, tensor_info};
+#[cfg(feature = "ort")]
+pub(crate) use node::bind_shape;
+pub(crate) use node::{float_tensor, int, int_tensor, merge_twins, node, prune, supplant, tensor_info};
 pub use value::{Condition, Value};
 
 use std::cell::RefCell;

@@ -93,6 +93,7 @@ pub(crate) fn int_tensor(name: &str, values: &[i64]) -> pb::TensorProto {
 }
 
 /// Give every declared input its shape in `inputs`, in the graph's order, and every output the shape (1, `tile`).
+#[cfg(feature = "ort")]
 pub(crate) fn bind_shape(graph: &mut pb::GraphProto, inputs: &[Vec<usize>], tile: &[usize]) {
     let fixed = |shape: &[usize]| shape.iter().map(|n| Dim::Fixed(*n)).collect::<Vec<_>>();
     for (info, shape) in graph.input.iter_mut().zip(inputs) {
