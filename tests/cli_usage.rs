@@ -22,7 +22,7 @@ fn misuse_is_one_line_and_exit_code_2() {
     for (args, word) in [
         (&["run"][..], "<MODEL>"),
         (&["rnu"], "rnu"),
-        (&["run", "m.onnx", "u.tif", "--follow"], "--follow"),
+        (&["run", "m.onnx", "u.tif", "--follow=0"], "--follow"),
         (&["run", "m.onnx", "u.tif", "--noise", "-1"], "at least 0"),
         (&["bake", "s.toml", "--front-end", "--trunk", "t.onnx", "-o", "m.onnx"], "at most one"),
         (&["run", "m.onnx", "u.tif", "--spacing", "x=0,1um"], "spacing"),

@@ -8,7 +8,7 @@ use tract_onnx::pb;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::plan::SimpleState;
 
-use super::flow::{Cut, Flow, Given, cut};
+use super::flow::{Cut, Flow, Given, cut, shapes};
 use super::{Backend, BackendError, Plan, check_shapes, tensor_shape};
 use crate::graph::{merge_twins, prune};
 use crate::model::Model;
@@ -103,8 +103,15 @@ fn prepare(model: &Model, tile: &[usize], own: bool) -> Result<Box<dyn Plan>, Ba
         prune(graph);
     }
     if own && let Some(graph) = proto.graph.clone() {
-        let mut shapes = bound(&proto).and_then(shapes).map_err(engine("finding the shapes"))?;
-        shapes.extend(model.contract.inputs.iter().map(|i| i.name.clone()).zip(inputs.iter().cloned()));
+        let named = || model.contract.inputs.iter().map(|i| i.name.clone()).zip(inputs.iter().cloned());
+        let shapes = match shapes(&graph, named()) {
+            Ok(shapes) => shapes,
+            Err(_) => {
+                let mut shapes = bound(&proto).and_then(analysed).map_err(engine("finding the shapes"))?;
+                shapes.extend(named());
+                shapes
+            }
+        };
         let parts = cut(graph, &model.contract.banks, &shape.dropped, &shapes, tile)
             .map_err(|e| failed("binding the banks", e.to_string()))?;
         if let Some(Cut { flow, given, rest }) = parts {
@@ -121,8 +128,8 @@ fn prepare(model: &Model, tile: &[usize], own: bool) -> Result<Box<dyn Plan>, Ba
     Ok(Box::new(TractPlan { shape, work: Work::Whole(state) }))
 }
 
-/// The shape of every tensor that a node makes, of a graph whose inputs are bound, by name.
-fn shapes(mut graph: InferenceModel) -> TractResult<HashMap<String, Vec<usize>>> {
+/// The shape of every tensor that a node makes, of a graph whose inputs are bound, by name: tract's own analysis.
+fn analysed(mut graph: InferenceModel) -> TractResult<HashMap<String, Vec<usize>>> {
     graph.analyse(false)?;
     let mut shapes = HashMap::new();
     for (outlet, name) in &graph.outlet_labels {
@@ -228,4 +235,39 @@ fn run_flow(
     }
     flow.run(&values, &mut slices);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    #[test]
+    fn shapes_are_those_of_the_engines_analysis() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("models");
+        let files = std::fs::read_dir(folder).expect("the models").map(|e| e.expect("an entry").path());
+        let mut compared = 0;
+        for path in files.filter(|p| p.extension().is_some_and(|e| e == "onnx")) {
+            // A trunk alone has no contract.
+            let Ok(model) = Model::load(&path) else { continue };
+            let smallest = model.smallest();
+            for tile in [smallest.clone(), smallest.iter().map(|n| n + 67).collect()] {
+                let (proto, _) = model.restricted(&tile).expect("it fits");
+                let contract = &model.contract;
+                let inputs = contract.inputs.iter().map(|i| (i.name.clone(), tensor_shape(contract, i, &tile)));
+                let own = shapes(proto.graph.as_ref().expect("a graph"), inputs.clone()).expect("known operators");
+                let mut graph = tract_onnx::onnx().model_for_proto_model(&proto).expect("a graph for tract");
+                for (i, (_, shape)) in inputs.enumerate() {
+                    graph.set_input_fact(i, f32::fact(shape).into()).expect("an input");
+                }
+                for (name, shape) in analysed(graph).expect("an analysis") {
+                    if let Some(own) = own.get(&name) {
+                        assert_eq!(*own, shape, "{}, {name}", path.display());
+                        compared += 1;
+                    }
+                }
+            }
+        }
+        assert!(compared > 1000, "{compared} compared");
+    }
 }

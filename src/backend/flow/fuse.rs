@@ -86,7 +86,7 @@ enum Action {
 impl<'a> View<'a> {
     fn new(graph: &'a pb::GraphProto, shapes: &'a HashMap<String, Vec<usize>>, tile: &'a [usize]) -> Self {
         let numbers = graph.initializer.iter().filter_map(|t| Some((t.name.as_str(), number(t)?))).collect();
-        let integers = graph.initializer.iter().filter_map(|t| Some((t.name.as_str(), list(t)?))).collect();
+        let integers = graph.initializer.iter().filter_map(|t| Some((t.name.as_str(), whole_numbers(t)?))).collect();
         let made = graph.node.iter().enumerate().flat_map(|(i, n)| n.output.iter().map(move |o| (o.as_str(), i)));
         Self {
             nodes: &graph.node,
@@ -447,7 +447,8 @@ fn number(tensor: &pb::TensorProto) -> Option<f32> {
     if one { floats(tensor)?.first().copied() } else { None }
 }
 
-fn list(tensor: &pb::TensorProto) -> Option<Vec<i64>> {
+/// The values of a tensor of whole numbers.
+pub(super) fn whole_numbers(tensor: &pb::TensorProto) -> Option<Vec<i64>> {
     if tensor.data_type != pb::tensor_proto::DataType::Int64 as i32 {
         return None;
     }

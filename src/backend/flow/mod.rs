@@ -10,8 +10,10 @@ mod functions;
 mod fuse;
 mod program;
 mod schedule;
+mod shapes;
 
 pub(super) use cut::{Cut, Given, cut};
+pub(super) use shapes::shapes;
 
 use std::ops::Range;
 
