@@ -115,6 +115,35 @@ fn steps_in_the_numbers_are_no_loss_and_a_file_left_broken_is() {
 }
 
 #[test]
+fn a_file_that_is_taken_away_is_a_lost_frame_and_a_folder_that_is_gone_is_waited_for() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (path, away) = (folder.path().join("frames"), folder.path().join("away"));
+    fs::create_dir(&path).expect("a folder");
+    for frame in 0..9 {
+        fs::write(path.join(format!("f{frame}.png")), png(frame)).expect("it is written");
+    }
+    let mut live = source(&path, Some(until_idle(6.0))).expect("it is there");
+    let mut frame = Frame::default();
+    let mut next = || (live.read(&mut frame).expect("a frame") == Read::Filled).then_some(frame.index);
+    assert_eq!([next(), next()], [Some(0), Some(1)]);
+    // Longer than a file that is broken is waited for.
+    fs::rename(&path, &away).expect("it is moved");
+    let back = thread::spawn({
+        let path = path.clone();
+        move || {
+            thread::sleep(Duration::from_secs(3));
+            fs::remove_file(away.join("f4.png")).expect("it was there");
+            fs::rename(&away, &path).expect("it is moved");
+        }
+    });
+    assert_eq!(
+        [(); 7].map(|()| next()),
+        [2, 3, 5, 6, 7, 8].map(Some).into_iter().chain([None]).collect::<Vec<_>>()[..]
+    );
+    back.join().expect("it ends");
+}
+
+#[test]
 fn a_tiff_that_grows_byte_by_byte_gives_the_frames_of_the_finished_one() {
     let folder = tempfile::tempdir().expect("a folder");
     for compressed in [false, true] {

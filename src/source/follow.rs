@@ -69,6 +69,14 @@ impl Settling {
         Self { seen: None, since: Instant::now() }
     }
 
+    /// How long the file has not been there.
+    pub(super) fn missing(&mut self) -> Duration {
+        if self.seen.take().is_some() {
+            self.since = Instant::now();
+        }
+        self.since.elapsed()
+    }
+
     /// How long the file has been as it is now.
     pub(super) fn unchanged(&mut self, now: &Metadata) -> Duration {
         let state = (now.len(), now.modified().unwrap_or(SystemTime::UNIX_EPOCH));

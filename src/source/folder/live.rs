@@ -14,8 +14,10 @@ use crate::source::{Frame, Pixels};
 const TELLING: usize = 3;
 /// How long a number that is left out may still come: cameras write with several threads.
 const GRACE: Duration = Duration::from_millis(500);
-/// How long a file that cannot be read is waited for where later ones are there already.
+/// How long a file that is no whole image is waited for where later ones are there already.
 const GIVEN_UP: Duration = Duration::from_secs(2);
+/// And how long one that the system does not give: network drives come back.
+const OUT_OF_REACH: Duration = Duration::from_secs(30);
 /// How often the folder is listed even if it says that it has not changed: network drives tell late.
 const LISTED_ANYWAY: Duration = Duration::from_millis(500);
 
@@ -162,8 +164,15 @@ impl FrameSource for LiveFolder {
                 self.list();
             }
             let (_, path, index) = self.pending.front()?;
-            let metadata = fs::metadata(path).ok()?;
             let later = self.pending.len() > 1;
+            let Ok(metadata) = fs::metadata(path) else {
+                // Taken away, while the folder is there: a lost frame. A drive that is gone is waited for.
+                if later && fs::metadata(&self.folder).is_ok() && settling.missing() >= GIVEN_UP {
+                    self.pending.pop_front();
+                    settling = Settling::new();
+                }
+                return None;
+            };
             let unchanged = settling.unchanged(&metadata);
             if !later && !settling.is_settled(&metadata) {
                 return None;
@@ -181,7 +190,8 @@ impl FrameSource for LiveFolder {
                         })
                     }
                 }
-                Err(e) if e.may_pass() && later && unchanged >= GIVEN_UP => Ok(None),
+                Err(SourceError::Malformed { .. }) if later && unchanged >= GIVEN_UP => Ok(None),
+                Err(SourceError::Io { .. }) if later && unchanged >= OUT_OF_REACH => Ok(None),
                 Err(e) if e.may_pass() => return None,
                 Err(e) => Err(e),
             };
