@@ -75,13 +75,13 @@ fn a_warm_stream_takes_no_memory_of_the_size_of_a_frame() {
             let (mut before, mut seen) = ((0, 0), None::<(usize, usize, usize)>);
             run_fields(&Engine { model: &model, backend: &Tract }, source, &options, &mut |_: &Map<'_>| {
                 maps += 1;
-                if maps == 40 {
+                if maps == 20 {
                     LARGEST.store(0, Ordering::Relaxed);
                     before = (COUNT.load(Ordering::Relaxed), BYTES.load(Ordering::Relaxed));
                 }
-                if maps == 140 {
-                    let count = (COUNT.load(Ordering::Relaxed) - before.0) / 100;
-                    let bytes = (BYTES.load(Ordering::Relaxed) - before.1) / 100;
+                if maps == 60 {
+                    let count = (COUNT.load(Ordering::Relaxed) - before.0) / 40;
+                    let bytes = (BYTES.load(Ordering::Relaxed) - before.1) / 40;
                     let largest = LARGEST.load(Ordering::Relaxed);
                     seen = Some((count, bytes, largest));
                 }
@@ -113,7 +113,7 @@ fn info() -> FrameInfo {
     }
 }
 
-const MAPS: u64 = 160;
+const MAPS: u64 = 70;
 
 /// A few frames over and over, copied into the buffer that is there.
 struct Again {
