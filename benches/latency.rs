@@ -3,15 +3,17 @@
 //! `cargo bench --bench latency -- MODEL [SIZE]` prints JSON. The machine's own unrest (other programs, the system) is in
 //! both, and only their ratio says something of the stream.
 
+#[path = "../tests/common/mod.rs"]
+mod common;
+
 use std::hint::black_box;
 use std::path::Path;
 use std::time::Instant;
 
 use mollifier::backend::Tract;
 use mollifier::model::{InputRole, Model};
-use mollifier::source::{Frame, FrameInfo, FrameSource, Pixels, Read, SourceError};
+use mollifier::source::Pixels;
 use mollifier::stream::{Engine, FieldOptions, Givens, Map, run_fields};
-use mollifier::units::Spacing;
 use serde_json::json;
 
 const MAPS: usize = 1000;
@@ -41,11 +43,11 @@ fn spread(mut times: Vec<f64>) -> [f64; 3] {
     [at(0.5), at(0.99), at(1.0)]
 }
 
-fn frames(model: &Model, size: usize) -> Vec<Vec<f32>> {
+fn frames(model: &Model, size: usize) -> Vec<Pixels> {
     let made_up = model.made_up_inputs(&[size, size], false);
     let recording = model.contract.inputs.iter().position(|i| i.role == InputRole::Recording).expect("a recording");
     let values: Vec<f32> = made_up[recording].iter().copied().collect();
-    values.chunks_exact(size * size).map(<[f32]>::to_vec).collect()
+    values.chunks_exact(size * size).map(|f| Pixels::F32(f.to_vec())).collect()
 }
 
 /// The times from map to map through the whole stream.
@@ -61,16 +63,8 @@ fn maps(model: &Model, size: usize) -> Vec<f64> {
             _ => {}
         }
     }
-    let info = FrameInfo {
-        name: "simulated input".into(),
-        shape: [size; 2],
-        count: None,
-        spacing: Spacing::default(),
-        rendered: false,
-        warnings: Vec::new(),
-    };
     let count = MAPS + WARM_UP + model.contract.window;
-    let source = Box::new(Again { info, frames: frames(model, size), next: 0, count: count as u64 });
+    let source = Box::new(common::Again::new([size; 2], count as u64, frames(model, size)));
     let options = FieldOptions { givens, threads: 1, ..FieldOptions::default() };
     let (mut times, mut last) = (Vec::with_capacity(count), Instant::now());
     run_fields(&Engine { model, backend: &Tract }, source, &options, &mut |_: &Map<'_>| {
@@ -98,32 +92,4 @@ fn spins(length: f64) -> Vec<f64> {
     let fastest = (0..20).map(|_| spin(probe)).fold(f64::INFINITY, f64::min);
     let steps = (probe as f64 * length / fastest) as u64;
     (0..MAPS).map(|_| spin(steps)).collect()
-}
-
-/// A few frames over and over.
-struct Again {
-    info: FrameInfo,
-    frames: Vec<Vec<f32>>,
-    next: u64,
-    count: u64,
-}
-
-impl FrameSource for Again {
-    fn info(&self) -> &FrameInfo {
-        &self.info
-    }
-
-    fn read(&mut self, frame: &mut Frame) -> Result<Read, SourceError> {
-        if self.next == self.count {
-            return Ok(Read::End);
-        }
-        let values = &self.frames[self.next as usize % self.frames.len()];
-        (frame.index, frame.time, frame.shape) = (self.next, None, self.info.shape);
-        match &mut frame.pixels {
-            Pixels::F32(buffer) => buffer.clone_from(values),
-            other => *other = Pixels::F32(values.clone()),
-        }
-        self.next += 1;
-        Ok(Read::Filled)
-    }
 }

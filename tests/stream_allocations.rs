@@ -6,12 +6,11 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use common::hash;
+use common::{Again, hash};
 use mollifier::backend::Tract;
 use mollifier::model::Model;
-use mollifier::source::{Frame, FrameInfo, FrameSource, Pixels, Read, SourceError};
+use mollifier::source::Pixels;
 use mollifier::stream::{Engine, FieldOptions, Givens, Map, run_fields};
-use mollifier::units::Spacing;
 
 struct Counting;
 
@@ -49,6 +48,7 @@ unsafe impl GlobalAlloc for Counting {
 static ALLOCATOR: Counting = Counting;
 
 const SHAPE: [usize; 2] = [192, 160];
+const MAPS: u64 = 70;
 
 #[test]
 fn a_warm_stream_takes_no_memory_of_the_size_of_a_frame() {
@@ -67,10 +67,13 @@ fn a_warm_stream_takes_no_memory_of_the_size_of_a_frame() {
             }
             let options = FieldOptions { givens, threads, ..FieldOptions::default() };
             // The same few frames again and again: the source's own buffers are not what is looked at.
-            let frames: Vec<Vec<u16>> = (0..4_u64)
-                .map(|f| (0..SHAPE[0] * SHAPE[1]).map(|i| (2000.0 + 500.0 * hash(f << 32 | i as u64)) as u16).collect())
+            let frames: Vec<Pixels> = (0..4_u64)
+                .map(|f| {
+                    let counts = (0..SHAPE[0] * SHAPE[1]).map(|i| (2000.0 + 500.0 * hash(f << 32 | i as u64)) as u16);
+                    Pixels::U16(counts.collect())
+                })
                 .collect();
-            let source = Box::new(Again { info: info(), frames, next: 0 });
+            let source = Box::new(Again::new(SHAPE, MAPS, frames));
             let mut maps = 0;
             let (mut before, mut seen) = ((0, 0), None::<(usize, usize, usize)>);
             run_fields(&Engine { model: &model, backend: &Tract }, source, &options, &mut |_: &Map<'_>| {
@@ -99,45 +102,5 @@ fn a_warm_stream_takes_no_memory_of_the_size_of_a_frame() {
                 seen
             );
         }
-    }
-}
-
-fn info() -> FrameInfo {
-    FrameInfo {
-        name: "made up".into(),
-        shape: SHAPE,
-        count: Some(MAPS),
-        spacing: Spacing::default(),
-        rendered: false,
-        warnings: Vec::new(),
-    }
-}
-
-const MAPS: u64 = 70;
-
-/// A few frames over and over, copied into the buffer that is there.
-struct Again {
-    info: FrameInfo,
-    frames: Vec<Vec<u16>>,
-    next: u64,
-}
-
-impl FrameSource for Again {
-    fn info(&self) -> &FrameInfo {
-        &self.info
-    }
-
-    fn read(&mut self, frame: &mut Frame) -> Result<Read, SourceError> {
-        if self.next == MAPS {
-            return Ok(Read::End);
-        }
-        let values = &self.frames[self.next as usize % self.frames.len()];
-        (frame.index, frame.time, frame.shape) = (self.next, None, SHAPE);
-        match &mut frame.pixels {
-            Pixels::U16(buffer) => buffer.clone_from(values),
-            other => *other = Pixels::U16(values.clone()),
-        }
-        self.next += 1;
-        Ok(Read::Filled)
     }
 }

@@ -28,12 +28,14 @@
 
 mod bank;
 mod node;
+mod rules;
 mod value;
 
 pub use bank::{Bank, BankDesign, BankOutput, BankRecord, Edge, GraphError};
 #[cfg(feature = "ort")]
 pub(crate) use node::bind_shape;
 pub(crate) use node::{float_tensor, int, int_tensor, merge_twins, node, prune, supplant, tensor_info};
+pub(crate) use rules::{attribute, axis_of, broadcast, place};
 pub use value::{Condition, Value};
 
 use std::cell::RefCell;

@@ -150,18 +150,14 @@ pub fn open(path: &str, options: &OpenOptions) -> Result<Input, SourceError> {
         let expected = "TIFF, PNG, NPY, NPZ or CSV: export the recording as one of them";
         Err(SourceError::unsupported(place(), what, expected))
     };
-    if let (Some(_), false) =
-        (&options.follow, matches!(start, [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..]))
-    {
-        return Err(SourceError::misused(
-            place(),
-            "--follow with a file that is no TIFF",
-            "a TIFF file or a folder of images",
-        ));
+    let is_tiff = matches!(start, [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..]);
+    if options.follow.is_some() && !is_tiff {
+        let expected = "a TIFF file or a folder of images";
+        return Err(SourceError::misused(place(), "--follow with a file that is no TIFF", expected));
     }
     match start {
         [] => Err(SourceError::malformed(place(), "an empty file", "a recording")),
-        [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..] => {
+        _ if is_tiff => {
             frames_wanted("a TIFF image")?;
             no_column("a TIFF image")?;
             Ok(Input::Frames(Box::new(TiffSource::open(file_path, options)?)))

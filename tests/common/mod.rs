@@ -191,6 +191,17 @@ impl Plan for FakePlan {
     }
 }
 
+fn frame_info(shape: [usize; 2], count: u64) -> FrameInfo {
+    FrameInfo {
+        name: "fake".into(),
+        shape,
+        count: Some(count),
+        spacing: Spacing::default(),
+        rendered: false,
+        warnings: Vec::new(),
+    }
+}
+
 /// Frames made by a function of their index; `None` is a lost frame.
 pub(crate) struct FakeFrames<F> {
     info: FrameInfo,
@@ -203,15 +214,7 @@ pub(crate) struct FakeFrames<F> {
 
 impl<F: FnMut(u64) -> Option<Pixels> + Send> FakeFrames<F> {
     pub(crate) fn new(shape: [usize; 2], count: u64, make: F) -> Self {
-        let info = FrameInfo {
-            name: "fake".into(),
-            shape,
-            count: Some(count),
-            spacing: Spacing::default(),
-            rendered: false,
-            warnings: Vec::new(),
-        };
-        Self { info, next: 0, count, make, every_ms: 0 }
+        Self { info: frame_info(shape, count), next: 0, count, make, every_ms: 0 }
     }
 }
 
@@ -231,6 +234,41 @@ impl<F: FnMut(u64) -> Option<Pixels> + Send> FrameSource for FakeFrames<F> {
             }
         }
         Ok(Read::End)
+    }
+}
+
+/// A few frames over and over, copied into the buffer that is there.
+pub(crate) struct Again {
+    info: FrameInfo,
+    frames: Vec<Pixels>,
+    next: u64,
+}
+
+impl Again {
+    /// `count` frames of `shape` in all.
+    pub(crate) fn new(shape: [usize; 2], count: u64, frames: Vec<Pixels>) -> Self {
+        Self { info: frame_info(shape, count), frames, next: 0 }
+    }
+}
+
+impl FrameSource for Again {
+    fn info(&self) -> &FrameInfo {
+        &self.info
+    }
+
+    fn read(&mut self, frame: &mut Frame) -> Result<Read, SourceError> {
+        if Some(self.next) == self.info.count {
+            return Ok(Read::End);
+        }
+        let pixels = &self.frames[self.next as usize % self.frames.len()];
+        (frame.index, frame.time, frame.shape) = (self.next, None, self.info.shape);
+        match (&mut frame.pixels, pixels) {
+            (Pixels::U16(buffer), Pixels::U16(values)) => buffer.clone_from(values),
+            (Pixels::F32(buffer), Pixels::F32(values)) => buffer.clone_from(values),
+            (buffer, values) => buffer.clone_from(values),
+        }
+        self.next += 1;
+        Ok(Read::Filled)
     }
 }
 

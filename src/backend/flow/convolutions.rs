@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use tract_onnx::pb;
 
+use crate::graph::attribute;
 use crate::operator::{Activation, Convolution, ConvolutionShape};
 
 /// One convolution: what it replaces, and how it is computed.
@@ -66,7 +67,7 @@ fn describe(
     if conv.op_type != "Conv" {
         return None;
     }
-    let attribute = |name: &str| conv.attribute.iter().find(|a| a.name == name);
+    let attribute = |name: &str| attribute(conv, name);
     let list = |name: &str| attribute(name).map(|a| a.ints.clone());
     let kernel = weights.get(conv.input.get(1)?.as_str())?;
     let dims: Vec<usize> = kernel.dims.iter().map(|d| usize::try_from(*d).ok()).collect::<Option<_>>()?;

@@ -10,6 +10,7 @@ use tract_onnx::pb;
 
 use super::convolutions::floats;
 use super::program::{Argument, Instruction, Operator, Program, Target};
+use crate::graph::attribute;
 
 /// Steps up to which a tensor is computed again by the next group that reads it.
 const MOST_REPEATED: usize = 12;
@@ -143,7 +144,7 @@ impl<'a> View<'a> {
         let planes = self.planes(output)?;
         let readable = |names: &[String]| names.iter().all(|n| self.is_readable(n, planes));
         let along_window = || {
-            let attribute = |name: &str| node.attribute.iter().find(|a| a.name == name);
+            let attribute = |name: &str| attribute(node, name);
             let given = node.input.get(1).and_then(|n| self.integers.get(n.as_str()).cloned());
             let axes = given.or_else(|| attribute("axes").map(|a| a.ints.clone()))?;
             let kept = attribute("keepdims").is_none_or(|a| a.i == 1);
@@ -156,7 +157,7 @@ impl<'a> View<'a> {
                 (self.planes(node.input.first()?)? == planes).then_some(Action::Rename)
             }
             "Concat" => {
-                let axis = node.attribute.iter().find(|a| a.name == "axis")?.i;
+                let axis = attribute(node, "axis")?.i;
                 let leads = self.shapes.get(output)?.len() - self.tile.len();
                 let maps: usize = node.input.iter().map(|n| self.planes(n)).sum::<Option<usize>>()?;
                 (leads == 2 && axis == 1 && maps == planes).then_some(Action::Join)

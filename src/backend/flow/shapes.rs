@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use tract_onnx::pb;
 
 use super::fuse::whole_numbers;
+use crate::graph::{attribute, axis_of, broadcast, place};
 
 type Shape = Vec<usize>;
 
@@ -35,35 +36,6 @@ struct Known {
     shapes: HashMap<String, Shape>,
     /// The values of tensors of sizes and axes.
     numbers: HashMap<String, Vec<i64>>,
-}
-
-fn attribute<'a>(node: &'a pb::NodeProto, name: &str) -> Option<&'a pb::AttributeProto> {
-    node.attribute.iter().find(|a| a.name == name)
-}
-
-/// An axis that may count from the end, of `rank`.
-fn axis_of(axis: i64, rank: usize) -> Option<usize> {
-    let axis = if axis < 0 { axis + rank as i64 } else { axis };
-    usize::try_from(axis).ok().filter(|a| *a < rank)
-}
-
-/// An index that may count from the end, of `len`.
-fn place(index: i64, len: usize) -> usize {
-    let len = len as i64;
-    usize::try_from(if index < 0 { (index + len).max(0) } else { index.min(len) }).unwrap_or(0)
-}
-
-fn broadcast(a: &[usize], b: &[usize]) -> Option<Shape> {
-    let rank = a.len().max(b.len());
-    let at = |s: &[usize], d: usize| (d + s.len()).checked_sub(rank).map_or(1, |i| s[i]);
-    (0..rank)
-        .map(|d| match (at(a, d), at(b, d)) {
-            (p, q) if p == q => Some(p),
-            (1, q) => Some(q),
-            (p, 1) => Some(p),
-            _ => None,
-        })
-        .collect()
 }
 
 impl Known {

@@ -13,6 +13,7 @@ use ndarray::{ArrayD, IxDyn};
 use tract_onnx::pb::{self, tensor_proto::DataType};
 
 use super::{Model, ModelError};
+use crate::graph::{self, attribute};
 use product::{broadcast, conv, matmul};
 use reduce::reduce;
 
@@ -88,19 +89,13 @@ pub(crate) fn constant(tensor: &pb::TensorProto) -> Result<ArrayD<f64>, String> 
     ArrayD::from_shape_vec(IxDyn(&dims), values).map_err(|e| e.to_string())
 }
 
-fn attribute<'a>(node: &'a pb::NodeProto, name: &str) -> Option<&'a pb::AttributeProto> {
-    node.attribute.iter().find(|a| a.name == name)
-}
-
 #[expect(clippy::cast_possible_truncation, reason = "tensors of whole numbers hold sizes and axes")]
 fn whole(values: &ArrayD<f64>) -> Vec<i64> {
     values.iter().map(|v| *v as i64).collect()
 }
 
 fn axis_of(axis: i64, rank: usize) -> Result<usize, String> {
-    let from_front = if axis < 0 { axis + rank as i64 } else { axis };
-    let axis = usize::try_from(from_front).ok().filter(|a| *a < rank);
-    axis.ok_or_else(|| format!("got axis {from_front}, expected one of {rank}"))
+    graph::axis_of(axis, rank).ok_or_else(|| format!("got axis {axis}, expected one of {rank}"))
 }
 
 fn evaluate(node: &pb::NodeProto, args: &[&ArrayD<f64>]) -> Result<Vec<ArrayD<f64>>, String> {

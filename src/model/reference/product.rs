@@ -3,19 +3,10 @@
 use ndarray::{ArrayD, Axis, IxDyn, Zip};
 use tract_onnx::pb;
 
-use super::attribute;
+use crate::graph::{self, attribute};
 
 fn common(a: &[usize], b: &[usize]) -> Result<Vec<usize>, String> {
-    let rank = a.len().max(b.len());
-    let at = |s: &[usize], d: usize| if d + s.len() < rank { 1 } else { s[d + s.len() - rank] };
-    (0..rank)
-        .map(|d| match (at(a, d), at(b, d)) {
-            (p, q) if p == q => Ok(p),
-            (1, q) => Ok(q),
-            (p, 1) => Ok(p),
-            _ => Err(format!("shapes {a:?} and {b:?} do not broadcast")),
-        })
-        .collect()
+    graph::broadcast(a, b).ok_or_else(|| format!("shapes {a:?} and {b:?} do not broadcast"))
 }
 
 pub(super) fn broadcast(a: &ArrayD<f64>, b: &ArrayD<f64>, f: impl Fn(f64, f64) -> f64) -> Result<ArrayD<f64>, String> {

@@ -3,7 +3,8 @@
 use ndarray::{ArrayD, Axis};
 use tract_onnx::pb;
 
-use super::{attribute, axis_of, whole};
+use super::{axis_of, whole};
+use crate::graph::attribute;
 
 /// Fold `args[0]` along the axes that an attribute (opset 17 and before) or `args[1]` names; along all if neither does.
 pub(super) fn reduce(

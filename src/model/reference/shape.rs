@@ -3,7 +3,8 @@
 use ndarray::{Array1, ArrayD, Axis, IxDyn, Slice};
 use tract_onnx::pb;
 
-use super::{attribute, axis_of, whole};
+use super::{axis_of, whole};
+use crate::graph::{attribute, place};
 
 pub(super) fn shape(node: &pb::NodeProto, of: &ArrayD<f64>) -> Result<ArrayD<f64>, String> {
     let rank = of.ndim();
@@ -11,12 +12,6 @@ pub(super) fn shape(node: &pb::NodeProto, of: &ArrayD<f64>) -> Result<ArrayD<f64
     let (from, to) = (end("start", 0), end("end", rank));
     let sizes = of.shape().get(from..to).unwrap_or_default();
     Ok(Array1::from_iter(sizes.iter().map(|n| *n as f64)).into_dyn())
-}
-
-/// Where an index that may count from the end stands on an axis of `len`.
-fn place(index: i64, len: usize) -> usize {
-    let len = len as i64;
-    usize::try_from(if index < 0 { (index + len).max(0) } else { index.min(len) }).unwrap_or(0)
 }
 
 pub(super) fn reshape(node: &pb::NodeProto, of: &ArrayD<f64>, to: &ArrayD<f64>) -> Result<ArrayD<f64>, String> {

@@ -90,8 +90,9 @@ impl LiveFolder {
         let numbers: Option<Vec<u64>> = names.iter().map(|n| number_of(n).map(|(_, number)| number)).collect();
         // Numbered where the indices keep the distances of the numbers.
         let stride = numbers.and_then(|n| {
+            let start = *n.first()?;
             let stride = n.windows(2).map(|pair| pair[1].saturating_sub(pair[0])).fold(0, gcd).max(1);
-            let kept = n.iter().zip(&indices).all(|(n, i)| n.saturating_sub(numbers_start(&names)) == i * stride);
+            let kept = n.iter().zip(&indices).all(|(n, i)| n.saturating_sub(start) == i * stride);
             kept.then_some(stride)
         });
         let (mut pixels, mut scratch) = (Pixels::default(), Vec::new());
@@ -144,11 +145,6 @@ impl LiveFolder {
             self.pending.push_back((name, path, index));
         }
     }
-}
-
-/// The number in the first name.
-fn numbers_start(names: &[&str]) -> u64 {
-    names.first().and_then(|n| number_of(n)).map_or(0, |(_, number)| number)
 }
 
 impl FrameSource for LiveFolder {
