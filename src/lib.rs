@@ -34,3 +34,5 @@ pub mod source;
 pub mod stream;
 #[cfg(feature = "std")]
 pub mod units;
+#[cfg(feature = "view")]
+pub mod view;

@@ -89,8 +89,8 @@ int main(int argc, char **argv) {
     const void *odd = (const char *)misaligned + 1;
     refused("pixels that are not aligned", mollifier_push(stream, 0, MOLLIFIER_F64, odd, NAN) == MOLLIFIER_ERROR, "aligned");
     check("nothing yet", mollifier_poll(stream, 0) == MOLLIFIER_WAITING);
-    check("a frame", mollifier_push(stream, 5, MOLLIFIER_U8, pixels, NAN) == MOLLIFIER_OK);
-    check("the same frame is taken", mollifier_push(stream, 5, MOLLIFIER_U8, pixels, NAN) == MOLLIFIER_OK);
+    check("a frame", mollifier_push(stream, 500, MOLLIFIER_U8, pixels, NAN) == MOLLIFIER_OK);
+    check("a recording that starts anew is taken", mollifier_push(stream, 5, MOLLIFIER_U8, pixels, NAN) == MOLLIFIER_OK);
     mollifier_status status;
     while ((status = mollifier_poll(stream, 100)) == MOLLIFIER_WAITING) {}
     refused("and ends the stream", status == MOLLIFIER_ERROR, "expected a later one");

@@ -5,64 +5,13 @@ mod program;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use ndarray::{Array1, Array2, Array3};
 use ndarray_npy::{read_npy, write_npy};
+use program::{Bench, command, record, run};
 use serde_json::Value;
-use tempfile::TempDir;
-
-fn mollifier(args: &[&str]) -> Command {
-    let mut command = program::mollifier();
-    command.args(args);
-    command
-}
-
-fn run(args: &[&str]) -> Output {
-    mollifier(args).output().expect("the binary runs")
-}
-
-/// A folder to work in.
-struct Bench {
-    dir: TempDir,
-}
-
-impl Bench {
-    fn new() -> Self {
-        Self { dir: tempfile::tempdir().expect("a folder") }
-    }
-
-    fn path(&self, name: &str) -> String {
-        self.dir.path().join(name).to_str().expect("UTF-8").to_owned()
-    }
-
-    /// Bake a shipped spec.
-    fn model(&self, name: &str) -> String {
-        let spec = Path::new(env!("CARGO_MANIFEST_DIR")).join("models").join(format!("{name}.toml"));
-        let path = self.path(&format!("{name}.onnx"));
-        let output = run(&["bake", spec.to_str().expect("UTF-8"), "-o", &path]);
-        assert!(output.status.success(), "{output:?}");
-        path
-    }
-
-    /// Smooth frames with a little noise, axes (t, y, x).
-    fn movie(&self, name: &str, shape: (usize, usize, usize)) -> String {
-        let path = self.path(name);
-        let frames = Array3::from_shape_fn(shape, |(t, y, x)| {
-            let (t, y, x) = (t as f64, y as f64, x as f64);
-            let noise = ((t * 13.7 + y * 78.2 + x * 37.9).sin() * 43_758.5).fract() * 1e-3;
-            ((-0.02 * t).exp() * ((y / 17.0).sin() + (x / 23.0).cos()) + noise) as f32
-        });
-        write_npy(&path, &frames).expect("it is written");
-        path
-    }
-}
-
-fn record(out: &str) -> Value {
-    let text = fs::read_to_string(Path::new(out).join("run.json")).expect("run.json");
-    serde_json::from_str(&text).expect("JSON")
-}
 
 /// The one line on standard error of a command that fails with `code`.
 fn fails(args: &[&str], code: i32) -> String {
@@ -133,7 +82,7 @@ fn threads_and_standard_input_give_the_same_bits() {
         let out = bench.path(&format!("out{}", extra.join("").replace(['/', ':'], "")));
         let input = if stdin.is_some() { "-" } else { &movie };
         let args = [&["run", &model, input, "--with", "m=0", "--out", &out, "--format", "npy"], extra].concat();
-        let mut child = mollifier(&args)
+        let mut child = command(&args)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -246,33 +195,24 @@ fn files_of_an_earlier_run_are_named() {
     assert!(warnings.contains("lambda.npy"), "{warnings}");
 }
 
-/// Ctrl-C. By the system's call: not every machine has the program `kill`.
-#[cfg(unix)]
-fn interrupt(child: &std::process::Child) {
-    let id = libc::pid_t::try_from(child.id()).expect("a process");
-    // SAFETY: a signal to a process of ours, which has not been waited for.
-    let sent = unsafe { libc::kill(id, libc::SIGINT) };
-    assert_eq!(sent, 0);
-}
-
 #[test]
 #[cfg(unix)]
 fn an_interruption_before_the_first_map_leaves_nothing() {
     let bench = Bench::new();
     let (model, movie, out) =
         (bench.model("heat-transient-closed-form"), bench.movie("u.npy", (40, 64, 64)), bench.path("out"));
-    let mut child = mollifier(&["run", &model, &movie, "--with", "m=0", "--rate", "0.01", "--out", &out])
+    let mut child = command(&["run", &model, &movie, "--with", "m=0", "--rate", "0.01", "--out", &out])
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
         .expect("the binary runs");
     let deadline = Instant::now() + Duration::from_secs(60);
-    while !Path::new(&out).join("journal.json").exists() {
+    while !Path::new(&out).join("journal.jsonl").exists() {
         assert!(Instant::now() < deadline, "the run did not start in time");
         std::thread::sleep(Duration::from_millis(20));
     }
     std::thread::sleep(Duration::from_millis(200));
-    interrupt(&child);
+    program::interrupt(&child);
     child.wait().expect("it ends");
     assert!(!Path::new(&out).exists());
 }
@@ -286,7 +226,7 @@ fn a_recording_that_breaks_off_leaves_nothing_that_looks_complete() {
     let mut bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
     bytes.truncate(8 * 70 * 80 * 4 + 100);
     let mut child =
-        mollifier(&["run", &model, "-", "--raw", "f32:70x80", "--with", "m=0", "--out", &out, "--format", "tiff"])
+        command(&["run", &model, "-", "--raw", "f32:70x80", "--with", "m=0", "--out", &out, "--format", "tiff"])
             .stdin(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -306,7 +246,7 @@ fn ctrl_c_commits_the_maps_done_so_far() {
     let (model, movie, out) =
         (bench.model("heat-transient-closed-form"), bench.movie("u.npy", (400, 64, 64)), bench.path("out"));
     let mut child =
-        mollifier(&["run", &model, &movie, "--with", "m=0", "--rate", "20", "--out", &out, "--format", "npy"])
+        command(&["run", &model, &movie, "--with", "m=0", "--rate", "20", "--out", &out, "--format", "npy"])
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
@@ -317,7 +257,7 @@ fn ctrl_c_commits_the_maps_done_so_far() {
         assert!(Instant::now() < deadline, "no map was written in time");
         std::thread::sleep(Duration::from_millis(20));
     }
-    interrupt(&child);
+    program::interrupt(&child);
     assert!(child.wait().expect("it ends").success());
     let json = record(&out);
     assert_eq!(json["status"], "interrupted");

@@ -4,8 +4,8 @@ use std::error::Error;
 use std::fs;
 use std::path::Path;
 
-use mollifier::sink::{Format, MapInfo, OutputSet, SeriesInfo, SinkError};
-use serde_json::json;
+use mollifier::sink::{Destination, Format, MapInfo, OutputSet, SeriesInfo, SinkError};
+use serde_json::{Value, json};
 
 type Outcome = Result<(), Box<dyn Error>>;
 
@@ -43,11 +43,11 @@ fn map(shape: [usize; 2], number: u64) -> Vec<f32> {
 }
 
 fn write_maps(dir: &Path, infos: &[MapInfo], formats: &[Format], count: u64) -> Result<OutputSet, SinkError> {
-    let mut set = OutputSet::create(dir, infos, formats)?;
+    let mut set = OutputSet::create(&Destination::new(dir, formats), infos)?;
     for n in 0..count {
         let maps: Vec<Vec<f32>> = infos.iter().map(|i| map(i.shape, n)).collect();
         let slices: Vec<&[f32]> = maps.iter().map(Vec::as_slice).collect();
-        set.write(n, n + 2, 2.0 * (n + 2) as f64, &slices)?;
+        set.write(n, n + 2, 2.0 * (n + 2) as f64, &slices, Value::Null)?;
     }
     Ok(set)
 }
@@ -97,7 +97,7 @@ fn maps_come_back_bit_for_bit() -> Outcome {
             let dir = tempfile::tempdir()?;
             let infos = [map_info("lambda", shape, known), map_info("residual", shape, known)];
             let set = write_maps(dir.path(), &infos, &[Format::Tiff, Format::Npy], count)?;
-            set.commit(&json!({"maps": count}))?;
+            set.commit(&json!({"maps": count}), None, false)?;
             let expected = ["lambda.npy", "lambda.tif", "residual.npy", "residual.tif", "run.json"];
             assert_eq!(names(dir.path())?, expected);
 
@@ -118,12 +118,12 @@ fn maps_come_back_bit_for_bit() -> Outcome {
 fn series_come_back_with_their_axes() -> Outcome {
     let dir = tempfile::tempdir()?;
     let infos = [series_info("one", 1), series_info("two", 2)];
-    let mut set = OutputSet::create_series(dir.path(), &infos, &[Format::Npy, Format::Csv])?;
-    set.write_samples(0, &[&[1.0, 2.0], &[10.0, 20.0, 11.0, 21.0]])?;
-    set.write_samples(2, &[&[], &[]])?;
-    set.write_samples(2, &[&[f32::NAN, 0.5], &[12.0, 22.0, 13.0, 1e-9]])?;
+    let mut set = OutputSet::create_series(&Destination::new(dir.path(), &[Format::Npy, Format::Csv]), &infos)?;
+    set.write_samples(0, &[&[1.0, 2.0], &[10.0, 20.0, 11.0, 21.0]], None)?;
+    set.write_samples(2, &[&[], &[]], None)?;
+    set.write_samples(2, &[&[f32::NAN, 0.5], &[12.0, 22.0, 13.0, 1e-9]], None)?;
     assert_eq!(set.complete(), 4);
-    set.commit(&json!({}))?;
+    set.commit(&json!({}), None, false)?;
 
     let one: ndarray::Array1<f32> = ndarray_npy::read_npy(dir.path().join("one.npy"))?;
     assert_eq!(bits(&one.to_vec()), bits(&[1.0, 2.0, f32::NAN, 0.5]));
@@ -142,10 +142,11 @@ fn series_come_back_with_their_axes() -> Outcome {
 #[test]
 fn maps_as_text_have_a_row_for_each_pixel() -> Outcome {
     let dir = tempfile::tempdir()?;
-    let mut set = OutputSet::create(dir.path(), &[map_info("lambda", [2, 1], None)], &[Format::Csv])?;
-    set.write(0, 0, 0.0, &[&[1.5, f32::NAN]])?;
-    set.write(1, 1, 2.0, &[&[2.5, 3.5]])?;
-    set.commit(&json!({}))?;
+    let mut set =
+        OutputSet::create(&Destination::new(dir.path(), &[Format::Csv]), &[map_info("lambda", [2, 1], None)])?;
+    set.write(0, 0, 0.0, &[&[1.5, f32::NAN]], Value::Null)?;
+    set.write(1, 1, 2.0, &[&[2.5, 3.5]], Value::Null)?;
+    set.commit(&json!({}), None, false)?;
     let text = fs::read_to_string(dir.path().join("lambda.csv"))?;
     assert_eq!(text, "map,y,x,lambda [um^2/s]\n0,0,0,1.5\n0,1,0,NaN\n1,0,0,2.5\n1,1,0,3.5\n");
     Ok(())
@@ -178,9 +179,9 @@ fn pictures_show_maps_of_every_kind() -> Outcome {
     for (name, values) in &kinds {
         let mut info = map_info(name, shape, Some(1));
         info.log_scale = *name != "signed";
-        let mut set = OutputSet::create(dir.path(), &[info], &[Format::Png])?;
-        set.write(0, 0, 0.0, &[values])?;
-        set.commit(&json!({}))?;
+        let mut set = OutputSet::create(&Destination::new(dir.path(), &[Format::Png]), &[info])?;
+        set.write(0, 0, 0.0, &[values], Value::Null)?;
+        set.commit(&json!({}), None, false)?;
     }
     // The map begins at (20, 70) and a value is 40 pixels wide.
     let color = |name: &str, x: usize, y: usize| -> Result<[u8; 3], Box<dyn Error>> {
@@ -205,9 +206,12 @@ fn large_pictures_have_large_text() -> Outcome {
     // The map begins at (20, 70), twice that where the longer side is drawn with 1000 pixels or more.
     for (columns, corner) in [(999_usize, 20_usize), (1000, 40)] {
         let dir = tempfile::tempdir()?;
-        let mut set = OutputSet::create(dir.path(), &[map_info("lambda", [2, columns], None)], &[Format::Png])?;
-        set.write(0, 0, 0.0, &[&vec![f32::NAN; 2 * columns]])?;
-        set.commit(&json!({}))?;
+        let mut set = OutputSet::create(
+            &Destination::new(dir.path(), &[Format::Png]),
+            &[map_info("lambda", [2, columns], None)],
+        )?;
+        set.write(0, 0, 0.0, &[&vec![f32::NAN; 2 * columns]], Value::Null)?;
+        set.commit(&json!({}), None, false)?;
         let (width, _, pixels) = picture(&dir.path().join("lambda.png"))?;
         let row = (70 * corner / 20) * 3 * width as usize;
         let first = pixels[row..row + 3 * width as usize].chunks_exact(3).position(|p| p == [0xbb; 3]);
@@ -228,10 +232,10 @@ fn plots_take_series_of_every_kind() -> Outcome {
     ];
     for values in &kinds {
         let infos = [series_info("one", 1), series_info("many", 12)];
-        let mut set = OutputSet::create_series(dir.path(), &infos, &[Format::Png])?;
+        let mut set = OutputSet::create_series(&Destination::new(dir.path(), &[Format::Png]), &infos)?;
         let many: Vec<f32> = values.iter().flat_map(|v| [*v; 12]).collect();
-        set.write_samples(0, &[values, &many])?;
-        set.commit(&json!({}))?;
+        set.write_samples(0, &[values, &many], None)?;
+        set.commit(&json!({}), None, false)?;
         let (_, height, pixels) = picture(&dir.path().join("one.png"))?;
         assert!(height > 300 && pixels.iter().any(|v| *v < 128));
         picture(&dir.path().join("many.png"))?;
@@ -243,25 +247,24 @@ fn plots_take_series_of_every_kind() -> Outcome {
 fn without_a_commit_nothing_looks_complete() -> Outcome {
     let dir = tempfile::tempdir()?;
     let infos = [map_info("lambda", [4, 5], None)];
-    write_maps(dir.path(), &infos, &[Format::Tiff], 1)?.commit(&json!({"run": 1}))?;
+    write_maps(dir.path(), &infos, &[Format::Tiff], 1)?.commit(&json!({"run": 1}), None, false)?;
     let before = fs::read(dir.path().join("lambda.tif"))?;
 
     let set = write_maps(dir.path(), &infos, &[Format::Tiff, Format::Npy], 3)?;
     assert_eq!(set.complete(), 3);
     drop(set);
-    let expected = ["journal.json", "lambda.npy.part", "lambda.tif", "lambda.tif.part", "run.json"];
+    let expected = ["journal.jsonl", "lambda.npy.part", "lambda.tif", "lambda.tif.part", "run.json"];
     assert_eq!(names(dir.path())?, expected);
     assert_eq!(fs::read(dir.path().join("lambda.tif"))?, before);
-    let journal: serde_json::Value = serde_json::from_slice(&fs::read(dir.path().join("journal.json"))?)?;
-    assert_eq!((&journal["complete"], &journal["last"]), (&json!(3), &json!(4)));
-    assert_eq!(journal["parts"][0][0], json!("lambda.tif.part"));
-    let length = fs::metadata(dir.path().join("lambda.tif.part"))?.len();
-    assert_eq!(journal["parts"][0][1], json!(length));
+    let journal = fs::read_to_string(dir.path().join("journal.jsonl"))?;
+    let lines: Vec<Value> = journal.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
+    assert_eq!(lines[0]["files"], json!(["lambda.tif", "lambda.npy"]));
+    assert_eq!((lines.len(), &lines[3]["complete"], &lines[3]["frame"]), (4, &json!(3), &json!(4)));
 
     // The next run is not kept back by the rest, clears it away and replaces the old files only when it commits.
     let set = write_maps(dir.path(), &infos, &[Format::Tiff], 2)?;
     assert_eq!(fs::read(dir.path().join("lambda.tif"))?, before);
-    set.commit(&json!({"run": 2}))?;
+    set.commit(&json!({"run": 2}), None, false)?;
     assert_eq!(names(dir.path())?, ["lambda.tif", "run.json"]);
     check_tiff(&dir.path().join("lambda.tif"), [4, 5], 2)?;
     let run: serde_json::Value = serde_json::from_slice(&fs::read(dir.path().join("run.json"))?)?;
@@ -276,9 +279,51 @@ fn a_set_that_is_given_up_leaves_the_folder_as_it_was() -> Outcome {
     let inner = dir.path().join("a");
     write_maps(&inner, &infos, &Format::ALL, 1)?.discard();
     assert!(!inner.exists());
-    write_maps(dir.path(), &infos, &[Format::Npy], 1)?.commit(&json!({"run": 1}))?;
+    write_maps(dir.path(), &infos, &[Format::Npy], 1)?.commit(&json!({"run": 1}), None, false)?;
     write_maps(dir.path(), &infos, &Format::ALL, 1)?.discard();
     assert_eq!(names(dir.path())?, ["lambda.npy", "run.json"]);
+    Ok(())
+}
+
+/// The values of map `map` of a store without shards, one chunk a map.
+fn chunk(store: &Path, level: usize, map: usize) -> Result<Vec<f32>, std::io::Error> {
+    let bytes = fs::read(store.join(format!("{level}/{map}/0/0")))?;
+    Ok(bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect())
+}
+
+#[test]
+fn a_store_has_its_name_at_once_and_an_older_one_comes_back_if_it_is_given_up() -> Outcome {
+    let dir = tempfile::tempdir()?;
+    let infos = [map_info("lambda", [3, 300], None)];
+    let store = dir.path().join("lambda.v04.ome.zarr");
+    let shape = || -> Result<Value, Box<dyn Error>> {
+        Ok(serde_json::from_slice::<Value>(&fs::read(store.join("0/.zarray"))?)?["shape"].clone())
+    };
+    write_maps(dir.path(), &infos, &[Format::Zarr04], 2)?.commit(&json!({}), None, false)?;
+    assert_eq!(
+        (shape()?, names(dir.path())?),
+        (json!([2, 3, 300]), vec!["lambda.v04.ome.zarr".into(), "run.json".into()])
+    );
+    assert_eq!(bits(&chunk(&store, 0, 1)?), bits(&map([3, 300], 1)));
+    let half = chunk(&store, 1, 1)?;
+    assert_eq!(half.len(), 2 * 150);
+    let of = map([3, 300], 1);
+    // The second value of the first row is no number: means are of the others.
+    assert_eq!((half[0], half[150]), ((of[0] + of[300] + of[301]) / 3.0, (of[600] + of[601]) / 2.0));
+
+    let set = write_maps(dir.path(), &infos, &[Format::Zarr04], 5)?;
+    assert!(dir.path().join("lambda.v04.ome.zarr.before").exists());
+    set.discard();
+    assert_eq!((shape()?, names(dir.path())?.len()), (json!([2, 3, 300]), 2));
+    // Killed: the next run clears it away and brings the older one back until it is complete itself.
+    drop(write_maps(dir.path(), &infos, &[Format::Zarr04], 5)?);
+    let set = write_maps(dir.path(), &infos, &[Format::Npy], 1)?;
+    assert_eq!(shape()?, json!([2, 3, 300]));
+    set.commit(&json!({}), None, false)?;
+    write_maps(dir.path(), &infos, &[Format::Zarr04], 5)?.commit(&json!({}), None, false)?;
+    assert_eq!(shape()?, json!([5, 3, 300]));
+    let expected = ["lambda.npy", "lambda.v04.ome.zarr", "run.json"];
+    assert_eq!(names(dir.path())?, expected);
     Ok(())
 }
 
@@ -302,8 +347,11 @@ fn two_runs_do_not_share_a_folder() -> Outcome {
     let dir = tempfile::tempdir()?;
     let infos = [map_info("lambda", [3, 3], None)];
     let first = write_maps(dir.path(), &infos, &[Format::Npy], 1)?;
-    assert!(matches!(OutputSet::create(dir.path(), &infos, &[Format::Npy]), Err(SinkError::Busy { .. })));
-    first.commit(&json!({}))?;
+    assert!(matches!(
+        OutputSet::create(&Destination::new(dir.path(), &[Format::Npy]), &infos),
+        Err(SinkError::Busy { .. })
+    ));
+    first.commit(&json!({}), None, false)?;
     assert_eq!(names(dir.path())?, ["lambda.npy", "run.json"]);
     Ok(())
 }
@@ -315,7 +363,9 @@ fn a_folder_that_cannot_be_written_is_an_error_at_the_start() -> Outcome {
     let file = dir.path().join("file");
     fs::write(&file, "text")?;
     for path in [file.clone(), file.join("below")] {
-        let error = OutputSet::create(&path, &infos, &[Format::Npy]).err().ok_or("made a folder of a file")?;
+        let error = OutputSet::create(&Destination::new(&path, &[Format::Npy]), &infos)
+            .err()
+            .ok_or("made a folder of a file")?;
         assert!(matches!(error, SinkError::Create { .. }), "{error}");
         assert!(error.to_string().contains("file"), "{error}");
         assert!(!error.to_string().contains('\n'), "{error}");
@@ -324,7 +374,7 @@ fn a_folder_that_cannot_be_written_is_an_error_at_the_start() -> Outcome {
 
     let out = dir.path().join("out");
     fs::create_dir_all(out.join("lambda.tif"))?;
-    let result = OutputSet::create(&out, &infos, &[Format::Tiff]);
+    let result = OutputSet::create(&Destination::new(&out, &[Format::Tiff]), &infos);
     assert!(matches!(result, Err(SinkError::Occupied { .. })));
     Ok(())
 }
@@ -333,18 +383,18 @@ fn a_folder_that_cannot_be_written_is_an_error_at_the_start() -> Outcome {
 fn a_start_that_fails_leaves_no_files() -> Outcome {
     let dir = tempfile::tempdir()?;
     let formats = [Format::Npy, Format::Tiff];
-    let series = OutputSet::create_series(dir.path(), &[series_info("s", 1)], &formats);
+    let series = OutputSet::create_series(&Destination::new(dir.path(), &formats), &[series_info("s", 1)]);
     assert!(matches!(series, Err(SinkError::Unsupported { .. })));
-    let empty = OutputSet::create(dir.path(), &[map_info("lambda", [0, 5], None)], &formats);
+    let empty = OutputSet::create(&Destination::new(dir.path(), &formats), &[map_info("lambda", [0, 5], None)]);
     assert!(matches!(empty, Err(SinkError::Mismatch { .. })));
     assert_eq!(names(dir.path())?, [""; 0]);
 
     // The second output fails when the first has its parts; an older output and its record stay.
     let infos = [map_info("lambda", [3, 3], None), map_info("residual", [3, 3], None)];
-    write_maps(dir.path(), &infos[..1], &formats, 1)?.commit(&json!({}))?;
+    write_maps(dir.path(), &infos[..1], &formats, 1)?.commit(&json!({}), None, false)?;
     fs::create_dir(dir.path().join("residual.tif"))?;
     let before = names(dir.path())?;
-    let result = OutputSet::create(dir.path(), &infos, &formats);
+    let result = OutputSet::create(&Destination::new(dir.path(), &formats), &infos);
     assert!(matches!(result, Err(SinkError::Occupied { .. })));
     assert_eq!(names(dir.path())?, before);
     Ok(())
@@ -355,7 +405,8 @@ fn a_start_that_fails_leaves_no_files() -> Outcome {
 fn a_full_disk_names_the_file_and_what_is_complete() -> Outcome {
     let dir = tempfile::tempdir()?;
     std::os::unix::fs::symlink("/dev/full", dir.path().join("full.npy.part"))?;
-    let error = OutputSet::create(dir.path(), &[map_info("full", [3, 3], None)], &[Format::Npy]).err();
+    let error =
+        OutputSet::create(&Destination::new(dir.path(), &[Format::Npy]), &[map_info("full", [3, 3], None)]).err();
     let error = error.ok_or("wrote to a full device")?;
     assert!(matches!(error, SinkError::Full { complete: 0, .. }), "{error}");
     assert!(error.to_string().contains("full.npy.part: no space left"), "{error}");
@@ -365,7 +416,7 @@ fn a_full_disk_names_the_file_and_what_is_complete() -> Outcome {
     std::os::unix::fs::symlink("/dev/full", dir.path().join("lambda.png.part"))?;
     let formats = [Format::Npy, Format::Png];
     let set = write_maps(dir.path(), &[map_info("lambda", [3, 3], None)], &formats, 2)?;
-    let error = set.commit(&json!({})).expect_err("wrote to a full device");
+    let error = set.commit(&json!({}), None, false).expect_err("wrote to a full device");
     assert!(matches!(error, SinkError::Full { complete: 2, .. }), "{error}");
     assert!(error.to_string().ends_with("2 maps are complete in the .part files beside it"), "{error}");
     assert!(!dir.path().join("lambda.npy").exists() && !dir.path().join("run.json").exists());
@@ -377,23 +428,32 @@ fn misuse_is_told_apart() -> Outcome {
     let dir = tempfile::tempdir()?;
     let good = map([3, 3], 0);
     for name in ["", "..", "../lambda", "a/b", ".hidden", "a\\b", "lambda\n"] {
-        let result = OutputSet::create(dir.path(), &[map_info(name, [3, 3], None)], &[Format::Npy]);
+        let result = OutputSet::create(&Destination::new(dir.path(), &[Format::Npy]), &[map_info(name, [3, 3], None)]);
         assert!(matches!(result, Err(SinkError::Name { .. })), "{name}");
     }
     let twice = [map_info("lambda", [3, 3], None), map_info("Lambda", [3, 3], None)];
-    assert!(matches!(OutputSet::create(dir.path(), &twice, &[Format::Npy]), Err(SinkError::Name { .. })));
-    let series = OutputSet::create_series(dir.path(), &[series_info("s", 1)], &[Format::Tiff]);
+    assert!(matches!(
+        OutputSet::create(&Destination::new(dir.path(), &[Format::Npy]), &twice),
+        Err(SinkError::Name { .. })
+    ));
+    let series = OutputSet::create_series(&Destination::new(dir.path(), &[Format::Tiff]), &[series_info("s", 1)]);
     assert!(matches!(series, Err(SinkError::Unsupported { .. })));
 
-    let mut set = OutputSet::create(dir.path(), &[map_info("lambda", [3, 3], None)], &[Format::Npy, Format::Npy])?;
-    assert!(matches!(set.write(1, 0, 0.0, &[&good]), Err(SinkError::Mismatch { .. })));
-    assert!(matches!(set.write(0, 0, 0.0, &[&good, &good]), Err(SinkError::Mismatch { .. })));
-    assert!(matches!(set.write(0, 0, 0.0, &[&good[1..]]), Err(SinkError::Mismatch { .. })));
-    assert!(matches!(set.write_samples(0, &[&good]), Err(SinkError::Mismatch { .. })));
-    assert!(matches!(set.commit(&json!({})), Err(SinkError::Empty { .. })));
+    let mut set = OutputSet::create(
+        &Destination::new(dir.path(), &[Format::Npy, Format::Npy]),
+        &[map_info("lambda", [3, 3], None)],
+    )?;
+    assert!(matches!(set.write(1, 0, 0.0, &[&good], Value::Null), Err(SinkError::Mismatch { .. })));
+    assert!(matches!(set.write(0, 0, 0.0, &[&good, &good], Value::Null), Err(SinkError::Mismatch { .. })));
+    assert!(matches!(set.write(0, 0, 0.0, &[&good[1..]], Value::Null), Err(SinkError::Mismatch { .. })));
+    assert!(matches!(set.write_samples(0, &[&good], None), Err(SinkError::Mismatch { .. })));
+    assert!(matches!(set.commit(&json!({}), None, false), Err(SinkError::Empty { .. })));
 
-    let error = "zarr".parse::<Format>().expect_err("no zarr yet").to_string();
-    assert!(error.contains("zarr") && error.contains("tiff, npy, csv, png"), "{error}");
+    let error = "hdf5".parse::<Format>().expect_err("no such format").to_string();
+    assert!(error.contains("hdf5") && error.contains("tiff, npy, csv, png, zarr, zarr-0.4"), "{error}");
+    for format in Format::ALL {
+        assert_eq!(format.to_string().parse::<Format>().ok(), Some(format));
+    }
     assert_eq!("TIFF".parse::<Format>().ok(), Some(Format::Tiff));
     Ok(())
 }

@@ -2,8 +2,9 @@
 
 use std::error::Error;
 
-use mollifier::sink::{Format, MapInfo, OutputSet, SeriesInfo};
+use mollifier::sink::{Destination, Format, MapInfo, OutputSet, SeriesInfo};
 use mollifier::stream::peak_memory_bytes;
+use serde_json::Value;
 
 type Outcome = Result<(), Box<dyn Error>>;
 
@@ -32,13 +33,16 @@ fn memory_is_flat_over_maps_and_samples() -> Outcome {
         description: String::new(),
     };
     let map: Vec<f32> = (0..128 * 128).map(|i| 1.0 + i as f32).collect();
-    let mut set = OutputSet::create(&dir.path().join("maps"), &[info], &[Format::Tiff, Format::Npy, Format::Png])?;
+    let mut set = OutputSet::create(
+        &Destination::new(&dir.path().join("maps"), &[Format::Tiff, Format::Npy, Format::Png]),
+        &[info],
+    )?;
     let mut warm = None;
     for n in 0..2_200 {
         if n == 100 {
             warm = peak_memory_bytes();
         }
-        set.write(n, n, 2.0 * n as f64, &[&map])?;
+        set.write(n, n, 2.0 * n as f64, &[&map], Value::Null)?;
     }
     assert_flat(warm, "maps");
     drop(set);
@@ -53,12 +57,13 @@ fn memory_is_flat_over_maps_and_samples() -> Outcome {
         description: String::new(),
     };
     let block: Vec<f32> = (0..4 * 4096).map(|i| (i % 100) as f32).collect();
-    let mut set = OutputSet::create_series(&dir.path().join("series"), &[info], &[Format::Npy, Format::Png])?;
+    let mut set =
+        OutputSet::create_series(&Destination::new(&dir.path().join("series"), &[Format::Npy, Format::Png]), &[info])?;
     for n in 0..2_200 {
         if n == 100 {
             warm = peak_memory_bytes();
         }
-        set.write_samples(4096 * n, &[&block])?;
+        set.write_samples(4096 * n, &[&block], None)?;
     }
     assert_flat(warm, "samples");
     Ok(())

@@ -98,9 +98,49 @@ fn storm_tables() -> Result<(), SourceError> {
 }
 
 #[test]
+fn picasso_tables() -> Result<(), SourceError> {
+    let Some(path) = recording("localisations/raw_movie_locs.hdf5") else {
+        return Ok(());
+    };
+    // 17.2 x 15.9 pixels of 130 nm, as h5py reads them.
+    let (info, maps) = frames(&path, Kind::Localisations)?;
+    assert_eq!((info.shape, info.spacing.to_string().as_str()), ([42, 45], "y=50nm,x=50nm"));
+    assert!((sum(&maps[0]) - 2399.0).abs() < 0.1, "{}", sum(&maps[0]));
+
+    // Damaged, cut off, or without the pixel size: an error in one line, or what can be read.
+    let folder = tempfile::tempdir().expect("a folder");
+    let copy = folder.path().join("locs.hdf5");
+    let bytes = std::fs::read(&path).expect("it was read");
+    std::fs::write(&copy, &bytes).expect("it is written");
+    let error = frames(&copy, Kind::Localisations).map(|_| ()).expect_err("no YAML").to_string();
+    assert!(error.contains("locs.yaml") && error.contains("Pixelsize: 130"), "{error}");
+    let yaml = folder.path().join("locs.yaml");
+    for (text, expected) in [("Width: 3\n", "no `Pixelsize:`"), ("Pixelsize: -1\n", "`Pixelsize: -1`")] {
+        std::fs::write(&yaml, text).expect("it is written");
+        let error = frames(&copy, Kind::Localisations).map(|_| ()).expect_err(text).to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+    std::fs::write(&yaml, "Pixelsize: 99\n---\n  Pixelsize: 130\n").expect("it is written");
+    assert_eq!(frames(&copy, Kind::Localisations)?.0.shape, [42, 45]);
+    for turn in 0..300_usize {
+        let mut damaged = bytes.clone();
+        // The first bytes say how the rest is laid out.
+        let at = turn * 2_654_435_761 % if turn % 2 == 0 { 2048 } else { damaged.len() };
+        damaged[at] ^= 1 << (turn % 8);
+        if turn % 5 == 0 {
+            damaged.truncate(at);
+        }
+        std::fs::write(&copy, damaged).expect("it is written");
+        if let Err(error) = frames(&copy, Kind::Localisations) {
+            assert!(!error.to_string().contains('\n'), "{error}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
 fn tables_of_other_programs_are_refused_in_one_line() {
-    for name in ["rapidSTORM_dstorm_data.txt", "SMLM_dstorm_data.smlm", "decode_dstorm_data.h5", "raw_movie_locs.hdf5"]
-    {
+    for name in ["rapidSTORM_dstorm_data.txt", "SMLM_dstorm_data.smlm", "decode_dstorm_data.h5"] {
         let Some(path) = recording(&format!("localisations/{name}")) else {
             continue;
         };

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use common::{FakeFrames, FakeModel, hash};
-use mollifier::source::Pixels;
+use mollifier::source::{Frame, FrameInfo, FrameSource, Pixels, Read, SourceError};
 use mollifier::stream::{FieldOptions, Givens, Map, OnFull, Report, StreamError, TileGrid, run_fields};
 use ndarray::Array2;
 use proptest::prelude::*;
@@ -202,6 +202,57 @@ fn a_frame_of_another_size_is_named() {
     let (maps, report) = run(&FakeModel::fields(1), source, &FieldOptions::default());
     assert_eq!(maps.len(), 3);
     assert!(matches!(report, Err(StreamError::FrameShape { index: 3, .. })));
+}
+
+/// Frames with these indices, each filled with its own.
+struct Shuffled {
+    info: FrameInfo,
+    indices: Vec<u64>,
+}
+
+impl Shuffled {
+    fn new(indices: impl IntoIterator<Item = u64>) -> Self {
+        let mut indices: Vec<u64> = indices.into_iter().collect();
+        indices.reverse();
+        Self { info: FakeFrames::new([12, 12], 0, |_| None).info().clone(), indices }
+    }
+}
+
+impl FrameSource for Shuffled {
+    fn info(&self) -> &FrameInfo {
+        &self.info
+    }
+
+    fn read(&mut self, frame: &mut Frame) -> Result<Read, SourceError> {
+        let Some(index) = self.indices.pop() else { return Ok(Read::End) };
+        let pixels = Pixels::F32((0..144).map(|p| hash(index << 32 | p) as f32).collect());
+        *frame = Frame { index, time: None, shape: [12, 12], pixels };
+        Ok(Read::Filled)
+    }
+}
+
+#[test]
+fn frames_that_come_again_or_late_change_nothing() {
+    let collect = |indices: Vec<u64>| {
+        let mut maps = Vec::new();
+        let options = FieldOptions::default();
+        let sink = &mut |map: &Map<'_>| {
+            maps.push((map.frame, map.time, map.outputs.to_vec()));
+            Ok(())
+        };
+        let result = run_fields(&FakeModel::fields(3), Box::new(Shuffled::new(indices)), &options, sink);
+        (maps, result)
+    };
+    let (plain, _) = collect((0..100).filter(|i| *i != 70).collect());
+    let (mixed, report) =
+        collect((0..=40).chain(38..=69).chain([30]).chain(71..=80).chain([70]).chain(81..100).collect());
+    assert_eq!(bits(&plain), bits(&mixed));
+    let report = report.expect("nothing fails");
+    assert_eq!((report.repeated, report.read, report.lost.count), (5, 104, 1));
+
+    // A recording that starts anew is no late frame.
+    let (_, result) = collect((0..100).chain(0..100).collect());
+    assert!(matches!(result, Err(StreamError::Order { index: 0, before: 99, .. })));
 }
 
 #[test]

@@ -155,8 +155,9 @@ mollifier_status mollifier_set_backend(mollifier_stream *stream, const char *nam
 mollifier_status mollifier_start(mollifier_stream *stream);
 
 // Hand over the frame at `index` of the recording: its pixels, row by row, are copied. A gap in the indices is a loss,
-// which shifts nothing. `type` is one of `mollifier_type`; `time` is the frame's own time, NaN for index times the time
-// step. `MOLLIFIER_OK`, `MOLLIFIER_FULL` or `MOLLIFIER_ERROR`.
+// which shifts nothing; a frame that comes again or up to 64 indices late is passed over, one further back ends the
+// stream. `type` is one of `mollifier_type`; `time` is the frame's own time, NaN for index times the time step.
+// `MOLLIFIER_OK`, `MOLLIFIER_FULL` or `MOLLIFIER_ERROR`.
 //
 // `stream` is null or a stream, `pixels` null or as many pixels of that type as a frame has, aligned as the type asks.
 mollifier_status mollifier_push(mollifier_stream *stream,

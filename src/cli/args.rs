@@ -1,5 +1,6 @@
 //! The arguments of every subcommand. Names are fixed: other programs call them.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -41,7 +42,7 @@ pub(crate) enum Command {
 pub(crate) struct RunArgs {
     /// Model file (.onnx with a contract, as `mollifier bake` writes it)
     pub(crate) model: PathBuf,
-    /// Recording: a file, a folder of frames, or - for standard input
+    /// Recording: a file, a folder of frames, - for standard input, or tcp://127.0.0.1:9000 for frames over TCP
     pub(crate) input: PathBuf,
     /// A further input of the model: a number, or a file whose first frame has the recording's size
     #[arg(long, value_name = "NAME=PATH|NUMBER", value_parser = named)]
@@ -79,6 +80,12 @@ pub(crate) struct RunArgs {
     /// Go on as the recording is written (a folder or a TIFF file), until Ctrl-C or SECONDS without a new frame
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, default_missing_value = "inf", value_parser = seconds)]
     pub(crate) follow: Option<f64>,
+    /// Go on where an interrupted run into --out ended; from the start where there was none
+    #[arg(long, requires = "out")]
+    pub(crate) resume: bool,
+    /// Show the newest maps on a page; an address other than this machine's own asks for a token
+    #[arg(long, value_name = "127.0.0.1:8765")]
+    pub(crate) view: Option<SocketAddr>,
     /// Frames on standard input: element type and rows x columns
     #[arg(long, value_name = "u16:HxW")]
     pub(crate) raw: Option<RawFormat>,
@@ -102,7 +109,11 @@ pub(crate) enum FormatArg {
     Npy,
     Csv,
     Png,
+    /// OME-Zarr 0.5
     Zarr,
+    /// OME-Zarr 0.4
+    #[value(name = "zarr-0.4")]
+    Zarr04,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

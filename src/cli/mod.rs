@@ -19,6 +19,7 @@ mod spacing;
 mod summary;
 mod tested;
 mod verify;
+mod view;
 
 use std::io::Write;
 use std::process::ExitCode;

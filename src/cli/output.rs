@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use mollifier::model::{Model, Transform};
-use mollifier::sink::{Format, MapInfo, OutputSet, SeriesInfo};
+use mollifier::sink::{Destination, Entry, Format, Kept, MapInfo, OutputSet, SeriesInfo};
 use mollifier::stream::{BoxError, Map, SampleBlock};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::args::{FormatArg, RunArgs};
 use super::counted;
@@ -32,6 +32,7 @@ impl Outputs {
         spacing: &RunSpacing,
         shape: [usize; 2],
         maps: Option<u64>,
+        run: Value,
     ) -> Result<Option<Self>> {
         let Some(dir) = &args.out else { return no_folder(args) };
         let infos: Vec<_> = model
@@ -49,7 +50,8 @@ impl Outputs {
                 description: description(model),
             })
             .collect();
-        let set = OutputSet::create(dir, &infos, &formats(args, &Format::DEFAULT_MAPS)?)?;
+        let formats = formats(args, &Format::DEFAULT_MAPS)?;
+        let set = OutputSet::create(&Destination { dir, formats: &formats, run, resume: args.resume }, &infos)?;
         Ok(Some(Self::new(set, dir, Vec::new())))
     }
 
@@ -59,6 +61,7 @@ impl Outputs {
         model: &Model,
         spacing: &RunSpacing,
         channels: &[String],
+        run: Value,
     ) -> Result<Option<Self>> {
         let Some(dir) = &args.out else { return no_folder(args) };
         let infos: Vec<_> = model
@@ -75,7 +78,8 @@ impl Outputs {
                 description: description(model),
             })
             .collect();
-        let set = OutputSet::create_series(dir, &infos, &formats(args, &Format::DEFAULT_SERIES)?)?;
+        let formats = formats(args, &Format::DEFAULT_SERIES)?;
+        let set = OutputSet::create_series(&Destination { dir, formats: &formats, run, resume: args.resume }, &infos)?;
         Ok(Some(Self::new(set, dir, vec![Vec::new(); infos.len()])))
     }
 
@@ -93,10 +97,17 @@ impl Outputs {
             .then(|| format!("{dir} also holds files of an earlier run that this one leaves: {files}"))
     }
 
+    /// Take up what an interrupted run left; how many maps or samples there are.
+    pub(crate) fn replay(&mut self, each: &mut dyn FnMut(&Kept<'_>)) -> Result<u64> {
+        self.written = self.set.replay(each)?;
+        Ok(self.written)
+    }
+
     /// Append one window's maps.
     pub(crate) fn map(&mut self, map: &Map<'_>) -> Result<(), BoxError> {
         let slices: Vec<&[f32]> = map.outputs.iter().filter_map(|a| a.as_slice()).collect();
-        self.set.write(self.written, map.frame, map.time, &slices)?;
+        let note = serde_json::to_value(map.mark)?;
+        self.set.write(self.written, map.frame, map.time, &slices, note)?;
         self.written += 1;
         Ok(())
     }
@@ -108,7 +119,8 @@ impl Outputs {
             turned.extend(output.t().iter());
         }
         let slices: Vec<&[f32]> = self.turned.iter().map(Vec::as_slice).collect();
-        self.set.write_samples(block.first, &slices)?;
+        let note = block.mark.map(serde_json::to_value).transpose()?;
+        self.set.write_samples(block.first, &slices, note)?;
         self.written = self.set.complete();
         Ok(())
     }
@@ -120,14 +132,24 @@ impl Outputs {
                 self.set.discard();
                 None
             }
-            n => Some(format!("complete in the .part files in {}: {}", self.dir.display(), counted(n, nouns))),
+            n => {
+                let (dir, what) = (self.dir.display(), counted(n, nouns));
+                Some(format!("complete in the .part files in {dir}: {what} (--resume goes on from there)"))
+            }
         }
     }
 
     /// Give the files their names, with the record made of them; says what was written.
-    pub(crate) fn commit(self, record: impl Fn(&[String]) -> Value) -> Result<String> {
+    ///
+    /// What was `interrupted` can be gone on with later.
+    pub(crate) fn commit(
+        self,
+        interrupted: bool,
+        maps: Option<Entry<'_>>,
+        record: impl Fn(&[String]) -> Value,
+    ) -> Result<String> {
         let files: Vec<String> = self.set.files().iter().filter_map(|p| file_name(p)).collect();
-        self.set.commit(&record(&files))?;
+        self.set.commit(&record(&files), maps, interrupted)?;
         Ok(format!("{}: {}", self.dir.display(), files.join(", ")))
     }
 }
@@ -146,8 +168,29 @@ fn files_of_earlier_runs(dir: &Path, replaced: &[String]) -> Vec<String> {
     let mut names: Vec<String> = named.chain(twins).collect();
     names.sort();
     names.dedup();
-    names.retain(|f| !f.contains(['/', '\\']) && dir.join(f).is_file());
+    names.retain(|f| !f.contains(['/', '\\']) && dir.join(f).exists());
     names
+}
+
+/// What has to be the same for a run to go on where another one ended: whatever its maps depend on, but the recording,
+/// which shows by itself whether it is the same.
+pub(crate) fn identity(args: &RunArgs, model: &Model, backend: &str, spacing: &RunSpacing, size: &[usize]) -> Value {
+    let text = |value: Option<String>| value.map_or(Value::Null, Value::String);
+    json!({
+        "mollifier": env!("CARGO_PKG_VERSION"),
+        "model": model.hash,
+        "backend": backend,
+        "size": size,
+        "spacing": spacing.spacing,
+        "steps": spacing.steps.iter().chain([&spacing.time_step]).map(f64::to_string).collect::<Vec<_>>(),
+        "--with": args.with.iter().map(|(n, v)| format!("{n}={v}")).collect::<Vec<_>>(),
+        "--unit": args.unit.iter().map(|(n, v)| format!("{n}={v}")).collect::<Vec<_>>(),
+        "--noise": text(args.noise.map(|n| n.to_string())),
+        "--saturation": text(args.saturation.map(|s| format!("{s:?}"))),
+        "--column": text(args.column.clone()),
+        "--pixel-size": args.pixel_size,
+        "--blur": args.blur,
+    })
 }
 
 fn no_folder(args: &RunArgs) -> Result<Option<Outputs>> {
@@ -169,9 +212,8 @@ fn formats(args: &RunArgs, default: &[Format]) -> Result<Vec<Format>> {
             FormatArg::Npy => Ok(Format::Npy),
             FormatArg::Csv => Ok(Format::Csv),
             FormatArg::Png => Ok(Format::Png),
-            FormatArg::Zarr => {
-                Err(misuse("--format zarr: not written by this version, expected tiff, npy, csv or png"))
-            }
+            FormatArg::Zarr => Ok(Format::Zarr),
+            FormatArg::Zarr04 => Ok(Format::Zarr04),
         })
         .collect()
 }

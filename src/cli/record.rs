@@ -1,8 +1,8 @@
 //! `run.json`: what was computed from what, for programs and for next year.
 
 use mollifier::model::{Contract, Model};
-use mollifier::stream::{Lost, Percentiles, Report, machine, peak_memory_bytes};
-use serde::Serialize;
+use mollifier::stream::{Lost, Mark, Percentiles, Report, machine, peak_memory_bytes};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::spacing::RunSpacing;
@@ -12,17 +12,34 @@ const LISTED: u64 = 10_000;
 
 /// The frame that a map belongs to, and its time in the unit of the spacing along t.
 #[derive(Clone, Copy, Debug, Serialize)]
-pub(crate) struct MapEntry {
-    pub(crate) frame: u64,
-    pub(crate) time: f64,
+struct MapEntry {
+    frame: u64,
+    time: f64,
     /// Subtracted from the recording.
-    pub(crate) offset: f64,
+    offset: f64,
     /// As estimated from the window.
-    pub(crate) noise: f64,
+    noise: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) phi_low: Option<f64>,
+    phi_low: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) phi_high: Option<f64>,
+    phi_high: Option<f64>,
+}
+
+/// The entry of a map, from its frame, time and mark.
+pub(crate) fn map_entry(frame: u64, time: f64, mark: &Value) -> Value {
+    let entry = Mark::deserialize(mark).ok().and_then(|mark| {
+        let told = mark.statistics;
+        let entry = MapEntry {
+            frame,
+            time,
+            offset: told.offset,
+            noise: told.noise,
+            phi_low: told.levels.map(|l| l.0),
+            phi_high: told.levels.map(|l| l.1),
+        };
+        serde_json::to_value(entry).ok()
+    });
+    entry.unwrap_or(Value::Null)
 }
 
 /// What `run.json` is made of.
@@ -35,10 +52,10 @@ pub(crate) struct Record<'a> {
     pub(crate) noise: Option<f64>,
     pub(crate) spacing: &'a RunSpacing,
     pub(crate) report: &'a Report,
-    /// One entry a map; empty for series.
-    pub(crate) maps: &'a [MapEntry],
     pub(crate) files: &'a [String],
     pub(crate) warnings: &'a [String],
+    /// Maps or samples taken over from an interrupted run.
+    pub(crate) resumed: Option<u64>,
     pub(crate) seconds: f64,
 }
 
@@ -87,17 +104,19 @@ impl Record<'_> {
                 "lost_count": report.lost.count,
                 "dropped_by_queue": report.dropped_by_queue,
                 "left_in_queue": report.left_in_queue,
+                "repeated": report.repeated,
                 "windows_passed_over": report.windows_passed_over,
                 "with_invalid_values": report.invalid_frames,
             },
             "invalid_values": report.invalid_values,
-            "maps": self.maps,
+            "maps": [],
             "tile": report.tile,
             "tiles": report.tiles,
             "banks_left_out": report.banks_left_out,
             "queue": { "capacity": report.queue_capacity, "most": report.most_queued },
             "latency_ms": percentiles(&report.latency),
             "compute_ms": percentiles(&report.compute),
+            "resumed_after": self.resumed,
             "seconds": self.seconds,
             "peak_memory_bytes": peak_memory_bytes(),
             "warnings": self.warnings,

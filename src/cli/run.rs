@@ -5,16 +5,19 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use mollifier::backend::{Backend, BackendError};
 use mollifier::model::{InputRole, Kind, Model};
-use mollifier::source::Frame;
-use mollifier::source::{Follow, FrameSource, Input, OpenOptions, Read, SampleSource, open};
+use mollifier::sink::{Entry, Kept};
+use mollifier::source::{Follow, Frame, FrameSource, Input, OpenOptions, Read, SampleSource, open};
 use mollifier::stream::{
-    Engine, FieldOptions, Givens, Map, MapSink, Paced, Report, SampleBlock, SampleSink, SeriesOptions, StreamError,
-    run_fields, run_series,
+    Engine, FieldOptions, Givens, Map, MapSink, Mark, Paced, Report, SampleBlock, SampleMark, SampleSink,
+    SeriesOptions, StreamError, run_fields, run_series,
 };
+use mollifier::view::Board;
 use ndarray::Array2;
+use serde::Deserialize;
+use serde_json::Value;
 
 use super::args::{BackendArg, RunArgs};
 use super::backends::backend;
@@ -22,13 +25,14 @@ use super::counted;
 use super::failure::misuse;
 use super::givens::gather;
 use super::interrupt::stop_flag;
-use super::output::Outputs;
+use super::output::{Outputs, identity};
 use super::progress::ProgressLine;
-use super::record::{MapEntry, Record};
+use super::record::{Record, map_entry};
 use super::say;
 use super::spacing::RunSpacing;
 use super::summary::{Summary, lost, stream_lines};
 use super::tested::outside;
+use super::view::Page;
 
 pub(crate) fn run(args: &RunArgs) -> Result<()> {
     let model = Model::load(&args.model)?;
@@ -36,9 +40,11 @@ pub(crate) fn run(args: &RunArgs) -> Result<()> {
     let stop = stop_flag()?;
     let kind = model.contract.kind;
     let mut options = open_options(args, kind);
-    options.follow =
-        args.follow.map(|seconds| Follow { stop: Arc::clone(&stop), idle: Duration::try_from_secs_f64(seconds).ok() });
     let input = args.input.display().to_string();
+    // A port is always live.
+    let follow = args.follow.or_else(|| input.starts_with("tcp://").then_some(f64::INFINITY));
+    options.follow =
+        follow.map(|seconds| Follow { stop: Arc::clone(&stop), idle: Duration::try_from_secs_f64(seconds).ok() });
     match open(&input, &options)? {
         Input::Frames(_) if kind == Kind::Series => {
             Err(misuse(format!("{input}: got images, expected a series as {} takes", model.name)))
@@ -74,6 +80,8 @@ struct Setting<'a> {
     spacing: RunSpacing,
     givens: Givens,
     warnings: Vec<String>,
+    /// Maps or samples that an interrupted run left, where this one goes on.
+    resumed: Option<u64>,
 }
 
 impl<'a> Setting<'a> {
@@ -96,7 +104,7 @@ impl<'a> Setting<'a> {
         for warning in &warnings {
             eprintln!("mollifier: warning: {warning}");
         }
-        Ok(Self { args, model, backend, input: input.to_owned(), spacing, givens, warnings })
+        Ok(Self { args, model, backend, input: input.to_owned(), spacing, givens, warnings, resumed: None })
     }
 
     /// Note what is known of the folder that is written into.
@@ -126,6 +134,9 @@ impl<'a> Setting<'a> {
         if report.lost.count > 0 {
             late.push(format!("lost {}", lost(report, series)));
         }
+        if report.repeated > 0 {
+            late.push(format!("{} came again or too late: passed over", counted(report.repeated, "frames")));
+        }
         if report.windows_passed_over > 0 {
             late.push(format!(
                 "{} left out: too many frames are missing between those they need",
@@ -154,7 +165,6 @@ impl<'a> Setting<'a> {
         outputs: Option<Outputs>,
         summary: &Summary,
         report: &Report,
-        maps: &[MapEntry],
         what: &str,
         seconds: f64,
     ) -> Result<()> {
@@ -180,20 +190,29 @@ impl<'a> Setting<'a> {
                     noise: self.args.noise,
                     spacing: &self.spacing,
                     report,
-                    maps,
                     files,
                     warnings: &warnings,
+                    resumed: self.resumed,
                     seconds,
                 }
                 .json()
             };
-            written = Some(outputs.commit(record)?);
+            let entry: Entry<'_> = &map_entry;
+            written = Some(outputs.commit(report.interrupted, (!series).then_some(entry), record)?);
         }
 
         let ended = if report.interrupted { ", interrupted" } else { "" };
         let mut lines = vec![format!("{} on {}: {what}{ended}", self.model.name, self.input)];
+        if let Some(kept) = self.resumed {
+            let nouns = if series { "samples" } else { "maps" };
+            lines.push(match kept {
+                0 => format!("{:10} nothing to go on from: computed from the start", "resumed"),
+                kept => format!("{:10} after {} of an interrupted run", "resumed", counted(kept, nouns)),
+            });
+        }
         lines.extend(summary.lines(contract, |k| self.spacing.unit(contract, &contract.outputs[k].unit)));
-        lines.extend(stream_lines(report, seconds, series, self.noise_given()));
+        let computed = report.computed - self.resumed.unwrap_or(0);
+        lines.extend(stream_lines(report, computed, seconds, series, self.noise_given()));
         let chosen = if self.args.backend == BackendArg::Auto { ", chosen automatically" } else { "" };
         lines.push(format!("{:10} {}{chosen}, {}", "engine", self.backend.name(), counted(threads as u64, "threads")));
         lines.push(match written {
@@ -257,7 +276,7 @@ fn images(
         let window = contract.window;
         return Err(misuse(format!("{}: got {count} frames, expected at least {window} for a map", info.name)));
     }
-    let options = FieldOptions {
+    let mut options = FieldOptions {
         givens: set.givens.clone(),
         own_clock: args.spacing.as_ref().is_none_or(|s| s.t.is_none()),
         threads: threads(args),
@@ -267,7 +286,7 @@ fn images(
         ..FieldOptions::default()
     };
     let source: Box<dyn FrameSource> = match args.rate {
-        Some(rate) => Box::new(Paced::new(source, rate, stop)),
+        Some(rate) => Box::new(Paced::new(source, rate, Arc::clone(&stop))),
         None => source,
     };
     if args.backend == BackendArg::OrtTensorrt {
@@ -278,10 +297,29 @@ fn images(
         );
     }
     let total = info.count.map(|n| n + 1 - contract.window as u64);
-    let outputs = Outputs::for_maps(args, model, &set.spacing, info.shape, total)?;
+    let page = args.view.map(|address| Page::open(address, model, &set.spacing, &info, total)).transpose()?;
+    let run = identity(args, model, backend.name(), &set.spacing, &info.shape);
+    let outputs = Outputs::for_maps(args, model, &set.spacing, info.shape, total, run)?;
     set.note(outputs.as_ref());
-    let mut sink =
-        Writer { outputs, summary: Summary::new(contract), line: ProgressLine::new(total, "maps"), maps: Vec::new() };
+    let source = match &page {
+        Some(page) => page.watch(source),
+        None => source,
+    };
+    let mut sink = Writer {
+        outputs,
+        summary: Summary::new(contract),
+        line: ProgressLine::new(total, "maps"),
+        board: page.as_ref().map(|p| Arc::clone(&p.board)),
+    };
+    if args.resume {
+        let mut unreadable = None;
+        let kept = sink.replay(|kept| match Mark::deserialize(kept.note) {
+            Ok(mark) => options.before.add(mark),
+            Err(e) => unreadable = Some(e),
+        })?;
+        unreadable.map_or(Ok(()), Err).context("journal.jsonl")?;
+        set.resumed = Some(kept);
+    }
     let start = Instant::now();
     let result = run_fields(&Engine { model, backend }, source, &options, &mut sink);
     sink.line.clear();
@@ -301,7 +339,12 @@ fn images(
     let [rows, columns] = info.shape;
     let (maps, frames) = (counted(report.computed, "maps"), counted(report.read, "frames"));
     let what = format!("{maps} of {rows} x {columns} pixels from {frames}");
-    set.finish(sink.outputs, &sink.summary, &report, &sink.maps, &what, start.elapsed().as_secs_f64())
+    set.finish(sink.outputs, &sink.summary, &report, &what, start.elapsed().as_secs_f64())?;
+    if let Some(page) = page {
+        page.board.ended(&format!("the run has ended: {maps}"));
+        page.stay(&stop);
+    }
+    Ok(())
 }
 
 fn samples(
@@ -313,9 +356,12 @@ fn samples(
 ) -> Result<()> {
     let info = source.info().clone();
     let contract = &model.contract;
+    if args.view.is_some() {
+        return Err(misuse(format!("--view: {} takes series, expected a model of images", model.name)));
+    }
     check_rendering(args, &info.name, false)?;
     let mut set = Setting::new(args, model, backend, &info.name, &info.spacing, &info.warnings, None)?;
-    let options = SeriesOptions {
+    let mut options = SeriesOptions {
         givens: set.givens.clone(),
         on_full: args.on_full.into(),
         stop: Arc::clone(&stop),
@@ -325,14 +371,21 @@ fn samples(
         Some(rate) => Box::new(Paced::new(source, rate, stop)),
         None => source,
     };
-    let outputs = Outputs::for_samples(args, model, &set.spacing, &info.channels)?;
+    let run = identity(args, model, backend.name(), &set.spacing, &[info.channels.len().max(1)]);
+    let outputs = Outputs::for_samples(args, model, &set.spacing, &info.channels, run)?;
     set.note(outputs.as_ref());
     let mut sink = Writer {
         outputs,
         summary: Summary::new(contract),
         line: ProgressLine::new(info.count, "samples"),
-        maps: Vec::new(),
+        board: None,
     };
+    if args.resume {
+        let mut note = Value::Null;
+        let kept = sink.replay(|kept| note.clone_from(kept.note))?;
+        options.before = Option::<SampleMark>::deserialize(note).context("journal.jsonl")?;
+        set.resumed = Some(kept);
+    }
     let start = Instant::now();
     let result = run_series(&Engine { model, backend }, source, &options, &mut sink);
     sink.line.clear();
@@ -349,7 +402,7 @@ fn samples(
         n => format!(" of {n} channels"),
     };
     let what = format!("{}{channels}", counted(report.computed, "samples"));
-    set.finish(sink.outputs, &sink.summary, &report, &sink.maps, &what, start.elapsed().as_secs_f64())
+    set.finish(sink.outputs, &sink.summary, &report, &what, start.elapsed().as_secs_f64())
 }
 
 /// Takes what a stream gives: writes it, looks at it, shows it.
@@ -357,7 +410,7 @@ struct Writer {
     outputs: Option<Outputs>,
     summary: Summary,
     line: ProgressLine,
-    maps: Vec<MapEntry>,
+    board: Option<Arc<Board>>,
 }
 
 impl Writer {
@@ -381,6 +434,17 @@ impl Writer {
         }
     }
 
+    /// Take up what an interrupted run left; how many maps or samples there are.
+    fn replay(&mut self, mut each: impl FnMut(&Kept<'_>)) -> Result<u64> {
+        let Self { outputs, summary, .. } = self;
+        let Some(outputs) = outputs else { return Ok(0) };
+        outputs.replay(&mut |kept| {
+            let slices: Vec<&[f32]> = kept.outputs.iter().map(Vec::as_slice).collect();
+            summary.look_at(&slices);
+            each(kept);
+        })
+    }
+
     fn look_at(&mut self, outputs: &[Array2<f32>]) {
         let slices: Vec<&[f32]> = outputs.iter().filter_map(|a| a.as_slice()).collect();
         self.summary.look_at(&slices);
@@ -392,16 +456,10 @@ impl MapSink for Writer {
         if let Some(outputs) = &mut self.outputs {
             outputs.map(map)?;
         }
-        let told = map.statistics;
-        self.maps.push(MapEntry {
-            frame: map.frame,
-            time: map.time,
-            offset: told.offset,
-            noise: told.noise,
-            phi_low: told.levels.map(|l| l.0),
-            phi_high: told.levels.map(|l| l.1),
-        });
         self.look_at(map.outputs);
+        if let Some(board) = &self.board {
+            board.map(map);
+        }
         self.line.show(&map.progress);
         Ok(())
     }

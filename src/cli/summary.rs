@@ -134,12 +134,18 @@ pub(crate) fn short(value: f32) -> String {
     if (-3..=8).contains(&digits) { format!("{value:.*}", digits.max(0) as usize) } else { format!("{value:.3e}") }
 }
 
-/// Lines about the stream itself.
-pub(crate) fn stream_lines(report: &Report, seconds: f64, series: bool, noise: Option<f64>) -> Vec<String> {
+/// Lines about the stream itself; `computed` maps or samples took `seconds`.
+pub(crate) fn stream_lines(
+    report: &Report,
+    computed: u64,
+    seconds: f64,
+    series: bool,
+    noise: Option<f64>,
+) -> Vec<String> {
     let what = if series { "samples" } else { "maps" };
     let mut lines = Vec::new();
     if let (Some(median), Some(high)) = (report.compute.at(0.5), report.compute.at(0.99)) {
-        let rate = report.computed as f64 / seconds.max(1e-9);
+        let rate = computed as f64 / seconds.max(1e-9);
         let each = if series { "a block" } else { "a map" };
         lines.push(format!(
             "{:10} {rate:.1} {what}/s; computing {median:.3} ms {each} (median), {high:.3} ms (99 %)",

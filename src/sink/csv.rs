@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::io;
 use std::path::Path;
 
-use super::part::{Block, Part, Writer};
+use super::part::{Block, Part, Site, Start, Writer};
 use super::{MapInfo, SeriesInfo, SinkError};
 
 /// What a row is.
@@ -20,15 +20,16 @@ pub(super) struct CsvWriter {
     part: Part,
     row: Row,
     text: String,
+    bytes: Vec<u8>,
 }
 
 impl CsvWriter {
-    pub(super) fn maps(dir: &Path, info: &MapInfo) -> Result<Self, SinkError> {
+    pub(super) fn maps(dir: &Path, info: &MapInfo, start: Start) -> Result<Self, SinkError> {
         let header = format!("map,y,x,{}\n", quoted(&titled(&info.name, info.unit.as_deref())));
-        Self::new(dir, &info.name, &header, Row::Pixel { columns: info.shape[1].max(1) })
+        Self::new(dir, &info.name, &header, Row::Pixel { columns: info.shape[1].max(1) }, start)
     }
 
-    pub(super) fn series(dir: &Path, info: &SeriesInfo) -> Result<Self, SinkError> {
+    pub(super) fn series(dir: &Path, info: &SeriesInfo, start: Start) -> Result<Self, SinkError> {
         let time_unit = info.step.as_ref().and_then(|s| s.unit.as_deref());
         let mut header = format!("sample,{}", quoted(&titled("time", time_unit)));
         let channels = info.channels.max(1);
@@ -39,14 +40,14 @@ impl CsvWriter {
         }
         header.push('\n');
         let step = info.step.as_ref().map_or(1.0, |s| s.value);
-        Self::new(dir, &info.name, &header, Row::Sample { channels, step })
+        Self::new(dir, &info.name, &header, Row::Sample { channels, step }, start)
     }
 
-    fn new(dir: &Path, name: &str, header: &str, row: Row) -> Result<Self, SinkError> {
-        let mut part = Part::create(dir, name, "csv")?;
-        let start = part.append(header.as_bytes());
-        start.map_err(|source| SinkError::io("write", &part.path, source, 0, "values"))?;
-        Ok(Self { part, row, text: String::new() })
+    fn new(dir: &Path, name: &str, header: &str, row: Row, start: Start) -> Result<Self, SinkError> {
+        let mut part = Part::open(dir, name, "csv", start)?;
+        let begun = part.append(header.as_bytes());
+        begun.map_err(|source| SinkError::io("write", part.path(), source, 0, "values"))?;
+        Ok(Self { part, row, text: String::new(), bytes: Vec::new() })
     }
 }
 
@@ -78,12 +79,27 @@ impl Writer for CsvWriter {
         self.part.append(text.as_bytes())
     }
 
+    fn recall(&mut self, count: usize, values: &mut Vec<f32>) -> io::Result<bool> {
+        let (keys, per_row) = match self.row {
+            Row::Pixel { .. } => (3, 1),
+            Row::Sample { channels, .. } => (2, channels),
+        };
+        self.part.peek_rows(count / per_row, &mut self.bytes)?;
+        values.clear();
+        let text = str::from_utf8(&self.bytes).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))?;
+        let cells = text.lines().flat_map(|row| row.split(',').skip(keys));
+        for cell in cells {
+            values.push(cell.parse().map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))?);
+        }
+        Ok(true)
+    }
+
     fn finish(&mut self) -> io::Result<()> {
         self.part.sync()
     }
 
-    fn part(&self) -> &Part {
-        &self.part
+    fn site(&mut self) -> &mut dyn Site {
+        &mut self.part
     }
 }
 

@@ -8,8 +8,8 @@ use super::Format;
 /// Why an output could not be written: what, where, got, expected.
 #[derive(Debug, thiserror::Error)]
 pub enum SinkError {
-    /// A format that this version does not write.
-    #[error("output format: got `{got}`, expected one of tiff, npy, csv, png (this version writes no others)")]
+    /// A format that is none.
+    #[error("output format: got `{got}`, expected one of tiff, npy, csv, png, zarr, zarr-0.4")]
     UnknownFormat {
         /// The name as given.
         got: String,
@@ -52,6 +52,24 @@ pub enum SinkError {
     #[error("{}: another run is writing into this folder; expected a folder of its own for each run", path.display())]
     Busy {
         /// The journal of the other run.
+        path: PathBuf,
+    },
+    /// An interrupted run that was another one.
+    #[error("{}: the interrupted run had {what} {expected}, this one has {got}; expected the same, or no --resume to start anew", path.display())]
+    OtherRun {
+        /// The journal of the interrupted run.
+        path: PathBuf,
+        /// What differs.
+        what: String,
+        /// What this run has.
+        got: String,
+        /// What the interrupted one had.
+        expected: String,
+    },
+    /// A file of an interrupted run that is not there any more.
+    #[error("{}: not there any more, though journal.jsonl beside it speaks of it; without --resume the run starts anew", path.display())]
+    Gone {
+        /// The file.
         path: PathBuf,
     },
     /// No room is left.

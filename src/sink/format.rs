@@ -3,7 +3,7 @@
 use core::fmt;
 use core::str::FromStr;
 
-use super::SinkError;
+use super::{SinkError, zarr};
 
 /// A file format of outputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -16,11 +16,15 @@ pub enum Format {
     Csv,
     /// `NAME.png`: a picture of the last map, or a plot of the series.
     Png,
+    /// `NAME.ome.zarr`: OME-Zarr 0.5, readable while it grows; maps only.
+    Zarr,
+    /// `NAME.v04.ome.zarr`: OME-Zarr 0.4, for programs that read nothing newer; maps only.
+    Zarr04,
 }
 
 impl Format {
     /// Every format.
-    pub const ALL: [Self; 4] = [Self::Tiff, Self::Npy, Self::Csv, Self::Png];
+    pub const ALL: [Self; 6] = [Self::Tiff, Self::Npy, Self::Csv, Self::Png, Self::Zarr, Self::Zarr04];
     /// What is written for maps when nobody names a format.
     pub const DEFAULT_MAPS: [Self; 2] = [Self::Tiff, Self::Png];
     /// What is written for series when nobody names a format.
@@ -34,7 +38,15 @@ impl Format {
             Self::Npy => "npy",
             Self::Csv => "csv",
             Self::Png => "png",
+            Self::Zarr => zarr::V05,
+            Self::Zarr04 => zarr::V04,
         }
+    }
+
+    /// Whether it holds maps and no series.
+    #[must_use]
+    pub fn for_maps_only(self) -> bool {
+        matches!(self, Self::Tiff | Self::Zarr | Self::Zarr04)
     }
 }
 
@@ -45,6 +57,8 @@ impl fmt::Display for Format {
             Self::Npy => "npy",
             Self::Csv => "csv",
             Self::Png => "png",
+            Self::Zarr => "zarr",
+            Self::Zarr04 => "zarr-0.4",
         })
     }
 }
@@ -58,6 +72,8 @@ impl FromStr for Format {
             "npy" => Ok(Self::Npy),
             "csv" => Ok(Self::Csv),
             "png" => Ok(Self::Png),
+            "zarr" => Ok(Self::Zarr),
+            "zarr-0.4" => Ok(Self::Zarr04),
             _ => Err(SinkError::UnknownFormat { got: text.trim().to_owned() }),
         }
     }

@@ -1,59 +1,121 @@
-//! `journal.json`: how far a run has come, beside the parts that it writes.
+//! `journal.jsonl`: how far a run has come, beside the parts that it writes; one JSON value a line.
+//!
+//! Lines are only ever appended, so that a machine that dies leaves at worst a last line that is cut off: what stands
+//! before it holds.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::SinkError;
+use super::set::clear;
 
 /// Name of the journal in the output folder.
-const NAME: &str = "journal.json";
-/// A journal is far smaller; anything longer is not one.
-const LONGEST: u64 = 1 << 20;
+const NAME: &str = "journal.jsonl";
+/// Version of this layout.
+const VERSION: u32 = 2;
+/// A line is far shorter; anything longer is not one.
+const LONGEST: u64 = 1 << 24;
 
-/// What the journal says.
-#[derive(Debug, Default, Serialize, Deserialize)]
-struct Entry {
-    /// Version of this layout.
+/// The last line of a run that gives its files their names.
+const RENAMING: &[u8] = b"{\"renaming\":true}\n";
+
+/// The first line: what the run is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Head {
     version: u32,
     /// `maps` or `samples`.
-    counts: String,
-    /// How many of them are complete in every part.
-    complete: u64,
-    /// Frame of the last complete map, or the last complete sample.
-    last: Option<u64>,
-    /// Names of the parts and their length in bytes up to the last complete map.
-    parts: Vec<(String, u64)>,
+    pub(super) counts: String,
+    /// Names of the outputs' files once they are complete.
+    pub(super) files: Vec<String>,
+    /// What else has to be the same for a later run to go on.
+    pub(super) run: Value,
+}
+
+impl Head {
+    pub(super) fn new(counts: &str, files: Vec<String>, run: &Value) -> Self {
+        Self { version: VERSION, counts: counts.to_owned(), files, run: run.clone() }
+    }
+
+    /// The first thing in which this run is not the `old` one: what, got, expected.
+    pub(super) fn difference(&self, old: &Self) -> Option<(String, String, String)> {
+        if self.counts != old.counts || self.files != old.files {
+            return Some(("the files".to_owned(), self.files.join(", "), old.files.join(", ")));
+        }
+        let text = |value: &Value| match value {
+            Value::Null => "none".to_owned(),
+            Value::String(text) => text.clone(),
+            value => value.to_string(),
+        };
+        let told = |what: &str, got: &Value, expected: &Value| Some((what.to_owned(), text(got), text(expected)));
+        let (Some(new), Some(past)) = (self.run.as_object(), old.run.as_object()) else {
+            return if self.run == old.run { None } else { told("the settings", &self.run, &old.run) };
+        };
+        let names = new.keys().chain(past.keys());
+        let (new, past) = (|n: &str| new.get(n).unwrap_or(&Value::Null), |n: &str| past.get(n).unwrap_or(&Value::Null));
+        names.into_iter().find(|n| new(n) != past(n)).and_then(|n| told(n, new(n), past(n)))
+    }
+}
+
+/// A further line: one block that is complete in every part.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(super) struct Line {
+    /// Maps, or samples, that are complete with this block.
+    pub(super) complete: u64,
+    /// Frame that the map belongs to, or the first sample.
+    pub(super) frame: u64,
+    /// Its time, as the bits of the number: JSON has no NaN.
+    pub(super) time: u64,
+    /// CRC-32 of each output's values as little-endian float32.
+    pub(super) sums: Vec<u32>,
+    /// What the caller wants back.
+    pub(super) note: Value,
 }
 
 /// The journal of a run that is going on; the file is locked as long as the process lives.
 pub(super) struct Journal {
     path: PathBuf,
     file: File,
-    entry: Entry,
-    longest: usize,
+    text: Vec<u8>,
 }
 
 impl Journal {
-    /// Take over the folder: the parts that a killed run left are removed, one that still runs is an error.
-    pub(super) fn create(dir: &Path, counts: &str) -> Result<Self, SinkError> {
+    /// Start anew: the parts that a killed run left are removed, one that still runs is an error.
+    pub(super) fn create(dir: &Path, head: &Head) -> Result<Self, SinkError> {
         let path = dir.join(NAME);
+        let made = |source| SinkError::Create { path: path.clone(), source };
+        let mut journal = Self::lock(path.clone(), true)?.ok_or_else(|| made(io::ErrorKind::NotFound.into()))?;
+        if let Some(old) = journal.head() {
+            old.files.iter().filter(|f| is_file_name(f)).for_each(|file| clear(dir, file));
+        }
+        journal.cut(0).and_then(|()| journal.append(head)).map_err(made)?;
+        Ok(journal)
+    }
+
+    /// The journal that an interrupted run left, with its first line; `None` where there is none.
+    pub(super) fn reopen(dir: &Path) -> Result<Option<(Self, Head)>, SinkError> {
+        let Some(mut journal) = Self::lock(dir.join(NAME), false)? else { return Ok(None) };
+        Ok(journal.head().map(|head| (journal, head)))
+    }
+
+    fn lock(path: PathBuf, create: bool) -> Result<Option<Self>, SinkError> {
         if path.is_dir() {
             return Err(SinkError::Occupied { path });
         }
-        let made = |source| SinkError::Create { path: path.clone(), source };
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
-        let mut file = file.map_err(made)?;
+        let file = OpenOptions::new().read(true).write(true).create(create).truncate(false).open(&path);
+        let file = match file {
+            Ok(file) => file,
+            Err(e) if e.kind() == io::ErrorKind::NotFound && !create => return Ok(None),
+            Err(source) => return Err(SinkError::Create { path, source }),
+        };
         // Not every file system can lock; only a lock that somebody holds is a reason to stop.
         if matches!(file.try_lock(), Err(TryLockError::WouldBlock)) {
             return Err(SinkError::Busy { path });
         }
-        remove_stale_parts(&mut file, dir);
-        file.set_len(0).map_err(made)?;
-        let entry = Entry { version: 1, counts: counts.to_owned(), ..Entry::default() };
-        Ok(Self { path, file, entry, longest: 0 })
+        Ok(Some(Self { path, file, text: Vec::new() }))
     }
 
     /// Where it lies.
@@ -61,26 +123,45 @@ impl Journal {
         &self.path
     }
 
-    /// Note that `complete` maps or samples are in all the parts, which have these lengths.
-    pub(super) fn advance<'a>(
-        &mut self,
-        complete: u64,
-        last: Option<u64>,
-        parts: impl Iterator<Item = (&'a Path, u64)>,
-    ) -> io::Result<()> {
-        self.entry.complete = complete;
-        self.entry.last = last;
-        self.entry.parts.clear();
-        let name = |p: &Path| p.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-        self.entry.parts.extend(parts.map(|(path, len)| (name(path), len)));
-        let mut text = serde_json::to_string(&self.entry)?;
-        // One write over the old text, never shorter than it, so that a killed run leaves one or the other.
-        self.longest = self.longest.max(text.len());
-        while text.len() < self.longest {
-            text.push(' ');
-        }
-        self.file.seek(SeekFrom::Start(0))?;
-        self.file.write_all(text.as_bytes())
+    fn head(&mut self) -> Option<Head> {
+        let mut lines = self.lines().ok()?;
+        let text = lines.text().ok()??;
+        serde_json::from_slice(text).ok().filter(|head: &Head| head.version == VERSION)
+    }
+
+    /// Note that from now on parts get their final names.
+    pub(super) fn renaming(&mut self) -> io::Result<()> {
+        self.file.write_all(RENAMING)?;
+        self.file.sync_all()
+    }
+
+    /// Whether the run that left it had begun to rename.
+    pub(super) fn was_renaming(&self) -> bool {
+        let mut file = &self.file;
+        let mut tail = [0; RENAMING.len()];
+        let read = file.seek(SeekFrom::End(-(tail.len() as i64))).and_then(|_| file.read_exact(&mut tail));
+        read.is_ok() && tail == RENAMING
+    }
+
+    /// The lines from the first one on.
+    pub(super) fn lines(&self) -> io::Result<Lines<'_>> {
+        let mut file = &self.file;
+        file.seek(SeekFrom::Start(0))?;
+        Ok(Lines { reader: BufReader::with_capacity(1 << 16, file), text: Vec::new(), end: 0 })
+    }
+
+    /// Forget everything behind the first `bytes` bytes, and write there.
+    pub(super) fn cut(&mut self, bytes: u64) -> io::Result<()> {
+        self.file.set_len(bytes)?;
+        self.file.seek(SeekFrom::Start(bytes)).map(|_| ())
+    }
+
+    /// Append one line.
+    pub(super) fn append(&mut self, line: &impl Serialize) -> io::Result<()> {
+        self.text.clear();
+        serde_json::to_writer(&mut self.text, line)?;
+        self.text.push(b'\n');
+        self.file.write_all(&self.text)
     }
 
     /// The run is committed.
@@ -91,16 +172,38 @@ impl Journal {
     }
 }
 
-/// Remove what a killed run left; whatever cannot be read or removed does not matter to the new one.
-fn remove_stale_parts(journal: &mut File, dir: &Path) {
-    let mut text = String::new();
-    if journal.take(LONGEST).read_to_string(&mut text).is_err() {
-        return;
-    }
-    let Ok(entry) = serde_json::from_str::<Entry>(&text) else { return };
-    for (name, _) in entry.parts {
-        if name.ends_with(".part") && !name.contains(['/', '\\']) {
-            fs::remove_file(dir.join(name)).ok();
+/// The journal's lines as they are read back.
+pub(super) struct Lines<'a> {
+    reader: BufReader<&'a File>,
+    text: Vec<u8>,
+    /// Bytes up to the end of the line read last.
+    pub(super) end: u64,
+}
+
+impl Lines<'_> {
+    /// The next whole line.
+    pub(super) fn text(&mut self) -> io::Result<Option<&[u8]>> {
+        self.text.clear();
+        let read = self.reader.by_ref().take(LONGEST).read_until(b'\n', &mut self.text)?;
+        if self.text.pop() != Some(b'\n') {
+            return Ok(None);
         }
+        self.end += read as u64;
+        Ok(Some(&self.text))
     }
+
+    /// The next line as a block's; `None` behind the last sound one.
+    pub(super) fn block(&mut self) -> io::Result<Option<Line>> {
+        let end = self.end;
+        let line = self.text()?.and_then(|text| serde_json::from_slice(text).ok());
+        if line.is_none() {
+            self.end = end;
+        }
+        Ok(line)
+    }
+}
+
+/// A journal may come from anywhere: it must not lead out of the folder.
+fn is_file_name(name: &str) -> bool {
+    !name.starts_with('.') && !name.contains(['/', '\\'])
 }

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use super::part::{Block, Part, Writer, push_f32};
+use super::part::{Block, Part, Site, Start, Writer, push_f32, read_f32};
 use super::{MapInfo, SeriesInfo, SinkError};
 
 /// Bytes of the header, room for the longest shape included; a multiple of 64 as NumPy aligns it.
@@ -26,18 +26,18 @@ pub(super) struct NpyWriter {
 }
 
 impl NpyWriter {
-    pub(super) fn maps(dir: &Path, info: &MapInfo) -> Result<Self, SinkError> {
-        Self::new(dir, &info.name, Shape::Maps(info.shape))
+    pub(super) fn maps(dir: &Path, info: &MapInfo, start: Start) -> Result<Self, SinkError> {
+        Self::new(dir, &info.name, Shape::Maps(info.shape), start)
     }
 
-    pub(super) fn series(dir: &Path, info: &SeriesInfo) -> Result<Self, SinkError> {
-        Self::new(dir, &info.name, Shape::Series { channels: info.channels })
+    pub(super) fn series(dir: &Path, info: &SeriesInfo, start: Start) -> Result<Self, SinkError> {
+        Self::new(dir, &info.name, Shape::Series { channels: info.channels }, start)
     }
 
-    fn new(dir: &Path, name: &str, shape: Shape) -> Result<Self, SinkError> {
-        let mut part = Part::create(dir, name, "npy")?;
-        let start = part.append(&header(&shape, 0));
-        start.map_err(|source| SinkError::io("write", &part.path, source, 0, "values"))?;
+    fn new(dir: &Path, name: &str, shape: Shape, start: Start) -> Result<Self, SinkError> {
+        let mut part = Part::open(dir, name, "npy", start)?;
+        let begun = part.append(&header(&shape, 0));
+        begun.map_err(|source| SinkError::io("write", part.path(), source, 0, "values"))?;
         Ok(Self { part, shape, count: 0, bytes: Vec::new() })
     }
 }
@@ -54,13 +54,19 @@ impl Writer for NpyWriter {
         Ok(())
     }
 
+    fn recall(&mut self, count: usize, values: &mut Vec<f32>) -> io::Result<bool> {
+        self.part.peek(count.saturating_mul(4), &mut self.bytes)?;
+        read_f32(&self.bytes, values);
+        Ok(true)
+    }
+
     fn finish(&mut self) -> io::Result<()> {
         self.part.patch(0, &header(&self.shape, self.count))?;
         self.part.sync()
     }
 
-    fn part(&self) -> &Part {
-        &self.part
+    fn site(&mut self) -> &mut dyn Site {
+        &mut self.part
     }
 }
 

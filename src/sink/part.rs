@@ -1,10 +1,12 @@
 //! A file under construction, and what every format does with it.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Seek, SeekFrom, Write};
+use std::fs;
+use std::io;
+use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 
 use super::SinkError;
+use super::growing::Growing;
 
 /// Values of one output: a map, or samples.
 pub(super) struct Block<'a> {
@@ -22,58 +24,91 @@ pub(super) struct Block<'a> {
 pub(super) trait Writer: Send {
     /// Append one block; all of it has been handed to the system when this returns.
     fn write(&mut self, block: &Block<'_>) -> io::Result<()>;
+    /// Read back the block of `count` values that comes next in a part that is replayed; false where the format does not
+    /// hold the values.
+    fn recall(&mut self, _count: usize, _values: &mut Vec<f32>) -> io::Result<bool> {
+        Ok(false)
+    }
     /// Complete the file after the last block.
     fn finish(&mut self) -> io::Result<()>;
-    /// The file.
-    fn part(&self) -> &Part;
+    /// Where it lies.
+    fn site(&mut self) -> &mut dyn Site;
+}
+
+/// Where an output lies on the disk.
+pub(super) trait Site {
+    /// What was replayed stays, anything behind it goes, and what comes from now on is written.
+    fn go_on(&mut self) -> io::Result<()>;
+    /// Where it lies while it is written.
+    fn path(&self) -> &Path;
+    /// Where it lies once it is complete.
+    fn target(&self) -> &Path;
+}
+
+/// How a part begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Start {
+    /// Empty; one that a killed run left is overwritten.
+    Anew,
+    /// With what an interrupted run left: what is appended is compared with it, until [`Growing::go_on`].
+    Replay {
+        /// Whether that run may have given the part its final name.
+        renamed: bool,
+    },
 }
 
 /// `NAME.EXT.part`, on its way to `NAME.EXT`.
 pub(super) struct Part {
-    /// Name while it is written.
-    pub(super) path: PathBuf,
-    /// Name once it is complete.
-    pub(super) target: PathBuf,
-    file: File,
-    len: u64,
+    path: PathBuf,
+    target: PathBuf,
+    file: Growing,
 }
 
 impl Part {
-    /// An empty part for `dir/name.extension`; one that a killed run left is overwritten.
-    pub(super) fn create(dir: &Path, name: &str, extension: &str) -> Result<Self, SinkError> {
+    /// The part for `dir/name.extension`.
+    pub(super) fn open(dir: &Path, name: &str, extension: &str, start: Start) -> Result<Self, SinkError> {
         let target = dir.join(format!("{name}.{extension}"));
         if target.is_dir() {
             return Err(SinkError::Occupied { path: target });
         }
         let path = part_of(&target);
-        let file = OpenOptions::new().write(true).create(true).truncate(true).open(&path);
+        let replayed = start != Start::Anew;
+        if replayed && !path.exists() {
+            // Otherwise what bears the name is an older run's.
+            let back = if start == (Start::Replay { renamed: true }) { fs::rename(&target, &path).ok() } else { None };
+            back.ok_or_else(|| SinkError::Gone { path: path.clone() })?;
+        }
+        let file = Growing::open(&path, replayed);
         let file = file.map_err(|source| SinkError::Create { path: path.clone(), source })?;
-        Ok(Self { path, target, file, len: 0 })
+        Ok(Self { path, target, file })
+    }
+}
+
+impl Site for Part {
+    fn go_on(&mut self) -> io::Result<()> {
+        self.file.go_on()
     }
 
-    /// Bytes written so far.
-    pub(super) fn len(&self) -> u64 {
-        self.len
+    fn path(&self) -> &Path {
+        &self.path
     }
 
-    /// Append bytes.
-    pub(super) fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.file.write_all(bytes)?;
-        self.len += bytes.len() as u64;
-        Ok(())
+    fn target(&self) -> &Path {
+        &self.target
     }
+}
 
-    /// Replace bytes that were written before.
-    pub(super) fn patch(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        self.file.seek(SeekFrom::Start(offset))?;
-        self.file.write_all(bytes)?;
-        self.file.seek(SeekFrom::Start(self.len))?;
-        Ok(())
+impl Deref for Part {
+    type Target = Growing;
+
+    fn deref(&self) -> &Growing {
+        &self.file
     }
+}
 
-    /// Wait until the device has it all.
-    pub(super) fn sync(&self) -> io::Result<()> {
-        self.file.sync_all()
+impl DerefMut for Part {
+    fn deref_mut(&mut self) -> &mut Growing {
+        &mut self.file
     }
 }
 
@@ -88,4 +123,10 @@ pub(super) fn part_of(target: &Path) -> PathBuf {
 pub(super) fn push_f32(bytes: &mut Vec<u8>, values: &[f32]) {
     bytes.reserve(4 * values.len());
     bytes.extend(values.iter().flat_map(|v| v.to_le_bytes()));
+}
+
+/// The values of little-endian float32.
+pub(super) fn read_f32(bytes: &[u8], values: &mut Vec<f32>) {
+    values.clear();
+    values.extend(bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])));
 }

@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 
 use super::canvas::Canvas;
-use super::part::{Block, Part, Writer};
+use super::part::{Block, Part, Site, Start, Writer};
 use super::picture::{Shown, draw_map};
 use super::plot::{Envelope, draw_series};
 use super::{MapInfo, SeriesInfo, SinkError};
@@ -20,8 +20,8 @@ pub(super) struct PictureWriter {
 }
 
 impl PictureWriter {
-    pub(super) fn maps(dir: &Path, info: &MapInfo) -> Result<Self, SinkError> {
-        let part = Part::create(dir, &info.name, "png")?;
+    pub(super) fn maps(dir: &Path, info: &MapInfo, start: Start) -> Result<Self, SinkError> {
+        let part = Part::open(dir, &info.name, "png", start)?;
         Ok(Self { part, info: info.clone(), last: Vec::new(), frame: 0, time: 0.0, maps: 0 })
     }
 }
@@ -40,8 +40,8 @@ impl Writer for PictureWriter {
         save(&mut self.part, &draw_map(&self.info, &shown))
     }
 
-    fn part(&self) -> &Part {
-        &self.part
+    fn site(&mut self) -> &mut dyn Site {
+        &mut self.part
     }
 }
 
@@ -53,8 +53,8 @@ pub(super) struct PlotWriter {
 }
 
 impl PlotWriter {
-    pub(super) fn series(dir: &Path, info: &SeriesInfo) -> Result<Self, SinkError> {
-        let part = Part::create(dir, &info.name, "png")?;
+    pub(super) fn series(dir: &Path, info: &SeriesInfo, start: Start) -> Result<Self, SinkError> {
+        let part = Part::open(dir, &info.name, "png", start)?;
         let channels = (0..info.channels.max(1)).map(|_| Envelope::new()).collect();
         Ok(Self { part, info: info.clone(), channels })
     }
@@ -72,8 +72,8 @@ impl Writer for PlotWriter {
         save(&mut self.part, &draw_series(&self.info, &self.channels))
     }
 
-    fn part(&self) -> &Part {
-        &self.part
+    fn site(&mut self) -> &mut dyn Site {
+        &mut self.part
     }
 }
 

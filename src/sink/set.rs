@@ -1,15 +1,18 @@
 //! All files of one run, committed together.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
+
 use super::csv::CsvWriter;
-use super::journal::Journal;
+use super::journal::{Head, Journal, Line};
 use super::npy::NpyWriter;
-use super::part::{Block, Writer, part_of};
+use super::part::{Block, Start, Writer, part_of};
 use super::png::{PictureWriter, PlotWriter};
+use super::record::{self, Entry};
 use super::tiff::TiffWriter;
+use super::zarr::{self, ZarrWriter};
 use super::{Format, MapInfo, SeriesInfo, SinkError};
 
 /// The record of a run, beside its outputs.
@@ -18,34 +21,57 @@ const RUN: &str = "run.json";
 /// All outputs of one run, in all their formats, in one folder.
 ///
 /// Files are `NAME.EXT.part` until [`commit`](Self::commit) renames them. Dropped without a commit, it leaves the
-/// parts and `journal.json`, which says how many maps are complete in them; outputs of an earlier run stay as
-/// they were. The next run into the folder clears such a rest away.
+/// parts and `journal.jsonl`, which says what is complete in them; outputs of an earlier run stay as they were. The
+/// next run into the folder goes on from there, if it [asks for it](Destination::resume), or clears it away.
 pub struct OutputSet {
     dir: PathBuf,
     /// Whether the folder was made for this set.
     made: bool,
-    journal: Journal,
-    outputs: Vec<Output>,
-    kind: Kind,
-    complete: u64,
+    pub(super) journal: Journal,
+    pub(super) outputs: Vec<Output>,
+    /// Names of the files of all outputs once they are complete.
+    names: Vec<String>,
+    pub(super) kind: Kind,
+    pub(super) complete: u64,
     failed: bool,
 }
 
-struct Output {
+/// Where a set goes, in which formats, and what it belongs to.
+#[derive(Clone, Debug)]
+pub struct Destination<'a> {
+    /// The folder, which is made if it is not there.
+    pub dir: &'a Path,
+    /// The formats of each output; one named twice counts once.
+    pub formats: &'a [Format],
+    /// What has to be the same for a later run to go on where this one ended: an object of names and values.
+    pub run: Value,
+    /// Whether to go on with what an interrupted run left in the folder. [`OutputSet::replay`] has to follow then.
+    pub resume: bool,
+}
+
+impl<'a> Destination<'a> {
+    /// A run that starts anew.
+    #[must_use]
+    pub fn new(dir: &'a Path, formats: &'a [Format]) -> Self {
+        Self { dir, formats, run: Value::Null, resume: false }
+    }
+}
+
+pub(super) struct Output {
     name: String,
     /// Values of a map, or channels.
-    values: usize,
-    writers: Vec<Box<dyn Writer>>,
+    pub(super) values: usize,
+    pub(super) writers: Vec<Box<dyn Writer>>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     Maps,
     Series,
 }
 
 impl Kind {
-    fn nouns(self) -> &'static str {
+    pub(super) fn nouns(self) -> &'static str {
         match self {
             Self::Maps => "maps",
             Self::Series => "samples",
@@ -59,7 +85,7 @@ impl OutputSet {
     /// # Errors
     /// A folder that cannot be written or that another run writes into, an output name that is no file name, a
     /// map without pixels. Nothing is left in the folder then.
-    pub fn create(dir: &Path, outputs: &[MapInfo], formats: &[Format]) -> Result<Self, SinkError> {
+    pub fn create(to: &Destination<'_>, outputs: &[MapInfo]) -> Result<Self, SinkError> {
         for info in outputs {
             if info.shape.contains(&0) {
                 let [rows, columns] = info.shape;
@@ -67,13 +93,15 @@ impl OutputSet {
             }
         }
         let names = outputs.iter().map(|o| o.name.as_str());
-        Self::start(dir, Kind::Maps, names, formats, |i, format| {
+        let dir = to.dir;
+        Self::start(to, Kind::Maps, names, |i, format, start| {
             let info = &outputs[i];
             Ok(match format {
-                Format::Tiff => Box::new(TiffWriter::maps(dir, info)?),
-                Format::Npy => Box::new(NpyWriter::maps(dir, info)?),
-                Format::Csv => Box::new(CsvWriter::maps(dir, info)?),
-                Format::Png => Box::new(PictureWriter::maps(dir, info)?),
+                Format::Tiff => Box::new(TiffWriter::maps(dir, info, start)?),
+                Format::Npy => Box::new(NpyWriter::maps(dir, info, start)?),
+                Format::Csv => Box::new(CsvWriter::maps(dir, info, start)?),
+                Format::Png => Box::new(PictureWriter::maps(dir, info, start)?),
+                Format::Zarr | Format::Zarr04 => Box::new(ZarrWriter::maps(dir, info, format.extension(), start)?),
             })
         })
         .map(|set| set.expecting(outputs.iter().map(|o| o.shape[0] * o.shape[1])))
@@ -82,85 +110,93 @@ impl OutputSet {
     /// Start the files of a model for series, in a folder that is made if it is not there.
     ///
     /// # Errors
-    /// As [`create`](Self::create); also TIFF, which holds maps only.
-    pub fn create_series(dir: &Path, outputs: &[SeriesInfo], formats: &[Format]) -> Result<Self, SinkError> {
-        if let (Some(info), true) = (outputs.first(), formats.contains(&Format::Tiff)) {
-            return Err(tiff_of_series(&info.name));
+    /// As [`create`](Self::create); also formats that hold maps only.
+    pub fn create_series(to: &Destination<'_>, outputs: &[SeriesInfo]) -> Result<Self, SinkError> {
+        let for_maps = to.formats.iter().find(|f| f.for_maps_only());
+        if let (Some(info), Some(format)) = (outputs.first(), for_maps) {
+            return Err(not_for_series(&info.name, *format));
         }
         let names = outputs.iter().map(|o| o.name.as_str());
-        Self::start(dir, Kind::Series, names, formats, |i, format| {
+        let dir = to.dir;
+        Self::start(to, Kind::Series, names, |i, format, start| {
             let info = &outputs[i];
             Ok(match format {
-                Format::Npy => Box::new(NpyWriter::series(dir, info)?),
-                Format::Csv => Box::new(CsvWriter::series(dir, info)?),
-                Format::Png => Box::new(PlotWriter::series(dir, info)?),
-                Format::Tiff => return Err(tiff_of_series(&info.name)),
+                Format::Npy => Box::new(NpyWriter::series(dir, info, start)?),
+                Format::Csv => Box::new(CsvWriter::series(dir, info, start)?),
+                Format::Png => Box::new(PlotWriter::series(dir, info, start)?),
+                Format::Tiff | Format::Zarr | Format::Zarr04 => return Err(not_for_series(&info.name, format)),
             })
         })
         .map(|set| set.expecting(outputs.iter().map(|o| o.channels)))
     }
 
     fn start<'a>(
-        dir: &Path,
+        to: &Destination<'_>,
         kind: Kind,
         names: impl Iterator<Item = &'a str>,
-        formats: &[Format],
-        open: impl Fn(usize, Format) -> Result<Box<dyn Writer>, SinkError>,
+        open: impl Fn(usize, Format, Start) -> Result<Box<dyn Writer>, SinkError>,
     ) -> Result<Self, SinkError> {
         let names: Vec<&str> = names.collect();
         check_names(&names)?;
-        let mut once: Vec<Format> = Vec::new();
-        for format in formats {
-            if !once.contains(format) {
-                once.push(*format);
+        let mut formats: Vec<Format> = Vec::new();
+        for format in to.formats {
+            if !formats.contains(format) {
+                formats.push(*format);
             }
         }
+        let dir = to.dir.to_owned();
         let made = !dir.exists();
-        fs::create_dir_all(dir).map_err(|source| SinkError::Create { path: dir.to_owned(), source })?;
+        fs::create_dir_all(&dir).map_err(|source| SinkError::Create { path: dir.clone(), source })?;
         let run = dir.join(RUN);
         if run.is_dir() {
             return Err(SinkError::Occupied { path: run });
         }
-        let journal = Journal::create(dir, kind.nouns())?;
-        let mut set =
-            Self { dir: dir.to_owned(), made, journal, outputs: Vec::new(), kind, complete: 0, failed: false };
-        let mut parts = Vec::new();
-        match set.open(&names, &once, open, &mut parts) {
+        let file = |name: &&str, format: &Format| format!("{name}.{}", format.extension());
+        let files: Vec<String> = names.iter().flat_map(|n| formats.iter().map(move |f| file(n, f))).collect();
+        let head = Head::new(kind.nouns(), files, &to.run);
+        let left = if to.resume { Journal::reopen(&dir)? } else { None };
+        let (journal, start) = match left {
+            Some((journal, old)) => {
+                if let Some((what, got, expected)) = head.difference(&old) {
+                    return Err(SinkError::OtherRun { path: journal.path().to_owned(), what, got, expected });
+                }
+                let renamed = journal.was_renaming();
+                (journal, Start::Replay { renamed })
+            }
+            None => (Journal::create(&dir, &head)?, Start::Anew),
+        };
+        let files = head.files;
+        let mut set = Self { dir, made, journal, outputs: Vec::new(), names: files, kind, complete: 0, failed: false };
+        match set.open(&names, &formats, |i, format| open(i, format, start)) {
             Ok(()) => Ok(set),
             Err(error) => {
-                set.abandon(&parts);
+                if start == Start::Anew {
+                    set.abandon();
+                }
                 Err(error)
             }
         }
     }
 
-    /// Start the writers and note them in the journal; `parts` gets every file that may have been made.
     fn open(
         &mut self,
         names: &[&str],
         formats: &[Format],
         open: impl Fn(usize, Format) -> Result<Box<dyn Writer>, SinkError>,
-        parts: &mut Vec<PathBuf>,
     ) -> Result<(), SinkError> {
         for (i, name) in names.iter().enumerate() {
-            let mut writers = Vec::new();
-            for format in formats {
-                parts.push(part_of(&self.dir.join(format!("{name}.{}", format.extension()))));
-                writers.push(open(i, *format)?);
-            }
+            let writers = formats.iter().map(|format| open(i, *format)).collect::<Result<_, _>>()?;
             self.outputs.push(Output { name: (*name).to_owned(), values: 0, writers });
         }
-        self.note(None)
+        Ok(())
     }
 
     /// Remove what a start that failed has made: it holds nothing, and no journal tells the next run of it.
-    fn abandon(self, parts: &[PathBuf]) {
-        let Self { dir, made, outputs, journal, .. } = self;
+    fn abandon(self) {
+        let Self { dir, made, outputs, names, journal, .. } = self;
         // Closed before they are removed: some systems do not remove an open file.
         drop(outputs);
-        for part in parts {
-            fs::remove_file(part).ok();
-        }
+        names.iter().map(String::as_str).chain([RUN]).for_each(|file| clear(&dir, file));
         journal.remove().ok();
         if made {
             // Only an empty folder goes.
@@ -172,9 +208,7 @@ impl OutputSet {
     ///
     /// For runs that end before anything is complete; what is complete should be left for the user to save.
     pub fn discard(self) {
-        let parts: Vec<PathBuf> =
-            self.writers().map(|w| w.part().path.clone()).chain([part_of(&self.dir.join(RUN))]).collect();
-        self.abandon(&parts);
+        self.abandon();
     }
 
     fn expecting(mut self, values: impl Iterator<Item = usize>) -> Self {
@@ -191,17 +225,18 @@ impl OutputSet {
     /// The files as they are called after the commit, `run.json` last.
     #[must_use]
     pub fn files(&self) -> Vec<PathBuf> {
-        self.writers().map(|w| w.part().target.clone()).chain([self.dir.join(RUN)]).collect()
+        self.names.iter().map(String::as_str).chain([RUN]).map(|name| self.dir.join(name)).collect()
     }
 
     /// Append one map of every output.
     ///
     /// `map` counts from 0 without gaps; `frame` is the index of the frame that it belongs to and `time` that
     /// frame's time in the unit of the time step. `outputs` has one map for each output, axes (y, x), row-major.
+    /// `note` is given back by [`replay`](Self::replay).
     ///
     /// # Errors
     /// A disk that is full or fails; then nothing can be committed any more. Maps that were not announced so.
-    pub fn write(&mut self, map: u64, frame: u64, time: f64, outputs: &[&[f32]]) -> Result<(), SinkError> {
+    pub fn write(&mut self, map: u64, frame: u64, time: f64, outputs: &[&[f32]], note: Value) -> Result<(), SinkError> {
         self.expect(Kind::Maps, map, outputs.len())?;
         for (output, values) in self.outputs.iter().zip(outputs) {
             if values.len() != output.values {
@@ -211,17 +246,19 @@ impl OutputSet {
         }
         self.append(map, frame, time, outputs)?;
         self.complete += 1;
-        self.note(Some(frame))
+        self.note(frame, time, outputs, note)
     }
 
     /// Append samples of every output.
     ///
     /// `first` is the index of the first sample; samples come without gaps. `outputs` has one block for each
-    /// output, axes (sample, channel), row-major: the channels of a sample lie side by side.
+    /// output, axes (sample, channel), row-major: the channels of a sample lie side by side. `note` is given back by
+    /// [`replay`](Self::replay); a block without one is not, as samples near a recording's end for now are not those
+    /// that they would be with more behind them.
     ///
     /// # Errors
     /// As [`write`](Self::write).
-    pub fn write_samples(&mut self, first: u64, outputs: &[&[f32]]) -> Result<(), SinkError> {
+    pub fn write_samples(&mut self, first: u64, outputs: &[&[f32]], note: Option<Value>) -> Result<(), SinkError> {
         self.expect(Kind::Series, first, outputs.len())?;
         let mut count = None;
         for (output, values) in self.outputs.iter().zip(outputs) {
@@ -239,16 +276,18 @@ impl OutputSet {
         }
         self.append(first, first, 0.0, outputs)?;
         self.complete += count;
-        self.note(Some(self.complete - 1))
+        note.map_or(Ok(()), |note| self.note(first, 0.0, outputs, note))
     }
 
     /// Complete all files, write `run_json` as `run.json`, and give everything its final name.
     ///
-    /// Outputs of an earlier run by the same names are replaced now and not before.
+    /// Outputs of an earlier run by the same names are replaced now and not before. The journal goes, or stays for
+    /// a later run to go on where `more` may come. `maps` makes an entry of each map's frame, time and note, which go
+    /// under the name `maps`.
     ///
     /// # Errors
     /// A disk that is full or fails, nothing written, an earlier failure. The parts and the journal remain then.
-    pub fn commit(mut self, run_json: &serde_json::Value) -> Result<(), SinkError> {
+    pub fn commit(mut self, run_json: &Value, maps: Option<Entry<'_>>, more: bool) -> Result<(), SinkError> {
         if self.failed {
             return Err(SinkError::Failed { path: self.dir });
         }
@@ -259,25 +298,32 @@ impl OutputSet {
         let (complete, noun) = (self.complete, self.kind.nouns());
         let error = |action, path: &Path, source| SinkError::io(action, path, source, complete, noun);
         for writer in self.outputs.iter_mut().flat_map(|o| &mut o.writers) {
-            writer.finish().map_err(|e| error("finish", &writer.part().path, e))?;
+            writer.finish().map_err(|e| error("finish", writer.site().path(), e))?;
         }
         let run = self.dir.join(RUN);
-        write_json(&part_of(&run), run_json).map_err(|e| error("write", &part_of(&run), e))?;
+        let written = record::write(&part_of(&run), run_json, &self.journal, maps);
+        written.map_err(|e| error("write", &part_of(&run), e))?;
 
-        let mut moves: Vec<PathBuf> = self.writers().map(|w| w.part().target.clone()).collect();
-        moves.push(run);
+        let site = |w: &mut Box<dyn Writer>| {
+            let site = w.site();
+            [site.path(), site.target()].map(Path::to_owned)
+        };
+        let mut moves: Vec<[PathBuf; 2]> = self.outputs.iter_mut().flat_map(|o| &mut o.writers).map(site).collect();
+        moves.push([part_of(&run), run]);
+        self.journal.renaming().map_err(|e| error("write", self.journal.path(), e))?;
         // Closed before they are renamed: some systems do not rename an open file.
         self.outputs.clear();
-        for target in &moves {
-            fs::rename(part_of(target), target).map_err(|e| error("rename", &part_of(target), e))?;
+        for [path, target] in &moves {
+            // A store has its name already.
+            let done = if path == target { zarr::complete(path) } else { fs::rename(path, target) };
+            done.map_err(|e| error("rename", path, e))?;
         }
         sync_folder(&self.dir);
+        if more {
+            return Ok(());
+        }
         let journal = self.journal.path().to_owned();
         self.journal.remove().map_err(|e| error("remove", &journal, e))
-    }
-
-    fn writers(&self) -> impl Iterator<Item = &Box<dyn Writer>> {
-        self.outputs.iter().flat_map(|o| &o.writers)
     }
 
     fn expect(&self, kind: Kind, number: u64, outputs: usize) -> Result<(), SinkError> {
@@ -303,30 +349,51 @@ impl OutputSet {
             for writer in &mut output.writers {
                 if let Err(e) = writer.write(&block) {
                     self.failed = true;
-                    return Err(SinkError::io("write", &writer.part().path, e, self.complete, self.kind.nouns()));
+                    return Err(SinkError::io("write", writer.site().path(), e, self.complete, self.kind.nouns()));
                 }
             }
         }
         Ok(())
     }
 
-    fn note(&mut self, last: Option<u64>) -> Result<(), SinkError> {
-        let writers = self.outputs.iter().flat_map(|o| &o.writers);
-        let parts = writers.map(|w| (w.part().path.as_path(), w.part().len()));
-        self.journal.advance(self.complete, last, parts).map_err(|e| {
+    fn note(&mut self, frame: u64, time: f64, outputs: &[&[f32]], note: Value) -> Result<(), SinkError> {
+        let sums = outputs.iter().map(|values| checksum(values)).collect();
+        let line = Line { complete: self.complete, frame, time: time.to_bits(), sums, note };
+        self.journal.append(&line).map_err(|e| {
             self.failed = true;
             SinkError::io("write", self.journal.path(), e, self.complete, self.kind.nouns())
         })
     }
 }
 
+/// CRC-32 of values as little-endian float32.
+pub(super) fn checksum(values: &[f32]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    let mut bytes = [0; 4096];
+    for values in values.chunks(bytes.len() / 4) {
+        bytes.chunks_exact_mut(4).zip(values).for_each(|(b, v)| b.copy_from_slice(&v.to_le_bytes()));
+        hasher.update(&bytes[..4 * values.len()]);
+    }
+    hasher.finalize()
+}
+
 fn mismatch(what: &str, got: String, expected: String) -> SinkError {
     SinkError::Mismatch { what: what.to_owned(), got, expected }
 }
 
-fn tiff_of_series(name: &str) -> SinkError {
-    let (format, kind, expected) = (Format::Tiff, "a series", "npy, csv or png");
+fn not_for_series(name: &str, format: Format) -> SinkError {
+    let (kind, expected) = ("a series", "npy, csv or png");
     SinkError::Unsupported { name: name.to_owned(), format, kind, expected }
+}
+
+/// Remove what a run that is not complete left of one of its files.
+pub(super) fn clear(dir: &Path, file: &str) {
+    let target = dir.join(file);
+    // Whatever cannot be removed does not matter to the next run.
+    fs::remove_file(part_of(&target)).ok();
+    if file.ends_with(zarr::V05) {
+        zarr::clear(&target);
+    }
 }
 
 /// Names come out of a model file, which may be anybody's: they must not lead out of the folder.
@@ -343,14 +410,6 @@ fn check_names(names: &[&str]) -> Result<(), SinkError> {
         return Err(SinkError::Name { name: (*name).to_owned(), expected });
     }
     Ok(())
-}
-
-fn write_json(path: &Path, value: &serde_json::Value) -> io::Result<()> {
-    let mut text = serde_json::to_string_pretty(value)?;
-    text.push('\n');
-    let mut file = File::create(path)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()
 }
 
 /// Make the renames last; some systems cannot sync a folder, and need not.

@@ -8,7 +8,7 @@ use std::io;
 use std::path::Path;
 
 use super::ome::ome_xml;
-use super::part::{Block, Part, Writer, push_f32};
+use super::part::{Block, Part, Site, Start, Writer, push_f32, read_f32};
 use super::{MapInfo, SinkError};
 use crate::units::{Step, convert};
 
@@ -40,13 +40,25 @@ pub(super) struct TiffWriter {
 }
 
 impl TiffWriter {
-    pub(super) fn maps(dir: &Path, info: &MapInfo) -> Result<Self, SinkError> {
+    pub(super) fn maps(dir: &Path, info: &MapInfo, start: Start) -> Result<Self, SinkError> {
         let page = 4 * (info.shape[0] as u64) * (info.shape[1] as u64) + TAGS;
         let total = info.maps.map(|n| page.saturating_mul(n));
-        let big = total.is_none_or(|t| t > LARGEST_CLASSIC);
-        let mut part = Part::create(dir, &info.name, "tif")?;
+        let mut part = Part::open(dir, &info.name, "tif", start)?;
+        let failed = |part: &Part, source| SinkError::io("write", part.path(), source, 0, "maps");
+        let big = match start {
+            Start::Anew => total.is_none_or(|t| t > LARGEST_CLASSIC),
+            // The recording may have grown since.
+            Start::Replay { .. } => {
+                let mut magic = Vec::new();
+                match part.peek(4, &mut magic) {
+                    Ok(()) => magic[2] != 0x2a,
+                    Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => true,
+                    Err(e) => return Err(failed(&part, e)),
+                }
+            }
+        };
         let header: &[u8] = if big { b"II\x2b\0\x08\0\0\0\0\0\0\0\0\0\0\0" } else { b"II\x2a\0\0\0\0\0" };
-        part.append(header).map_err(|source| SinkError::io("write", &part.path, source, 0, "maps"))?;
+        part.append(header).map_err(|e| failed(&part, e))?;
         // Two counts of up to 20 digits; the reserve also keeps the strip behind it on an even offset.
         let reserved = (ome_xml(info, u64::MAX).len() + 1).next_multiple_of(16);
         Ok(Self {
@@ -117,6 +129,20 @@ impl Writer for TiffWriter {
         Ok(())
     }
 
+    fn recall(&mut self, count: usize, values: &mut Vec<f32>) -> io::Result<bool> {
+        // A page's length does not depend on its values: they are the last in it.
+        let mut bytes = std::mem::take(&mut self.bytes);
+        values.clear();
+        values.resize(count, 0.0);
+        self.page(self.part.len(), values, &mut bytes);
+        let length = bytes.len();
+        self.part.peek(length, &mut bytes)?;
+        let strip = length - (4 * count).next_multiple_of(8);
+        read_f32(&bytes[strip..strip + 4 * count], values);
+        self.bytes = bytes;
+        Ok(true)
+    }
+
     fn finish(&mut self) -> io::Result<()> {
         if self.pages > 0 {
             let description = self.description(self.pages);
@@ -125,8 +151,8 @@ impl Writer for TiffWriter {
         self.part.sync()
     }
 
-    fn part(&self) -> &Part {
-        &self.part
+    fn site(&mut self) -> &mut dyn Site {
+        &mut self.part
     }
 }
 

@@ -47,7 +47,7 @@ impl FolderSource {
     /// A folder without images, or a first image that cannot be read.
     pub fn open(path: &Path, options: &OpenOptions) -> Result<Self, SourceError> {
         let name = path.display().to_string();
-        let (files, others) = images(path).map_err(SourceError::io(Place::whole(&name)))?;
+        let (files, others) = images(path, None).map_err(SourceError::io(Place::whole(&name)))?;
         if files.is_empty() {
             let got = format!("a folder without PNG or TIFF files ({others} others)");
             return Err(SourceError::malformed(Place::whole(&name), got, "one image file a frame"));
@@ -96,16 +96,25 @@ pub(super) fn open_folder(path: &Path, options: &OpenOptions) -> Result<Box<dyn 
     })
 }
 
-/// The names and paths of a folder's images in natural order, and how many other entries there are.
-fn images(path: &Path) -> std::io::Result<(Vec<(String, PathBuf)>, usize)> {
+/// The names and paths of a folder's images in natural order, only those behind `after`, and how many entries are no
+/// images. What is written meanwhile may be left out, even where something newer is not.
+fn images(path: &Path, after: Option<&str>) -> std::io::Result<(Vec<(String, PathBuf)>, usize)> {
     let (mut files, mut others) = (Vec::new(), 0);
     for entry in fs::read_dir(path)? {
-        let path = entry?.path();
-        let file_name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        let entry = entry?;
+        let file_name = entry.file_name();
+        let file_name = file_name.to_string_lossy();
+        // Before anything is allocated: after a night there are many.
+        if after.is_some_and(|after| !natural_order(&file_name, after).is_gt()) {
+            continue;
+        }
+        let (file_name, path) = (file_name.into_owned(), entry.path());
         if file_name.starts_with('.') || file_name.eq_ignore_ascii_case("thumbs.db") {
             continue;
         }
-        if is_image(&path) && path.is_file() {
+        // Most systems tell with the name what it is; a link has to be followed.
+        let file = || entry.file_type().is_ok_and(|t| t.is_file()) || path.is_file();
+        if is_image(&path) && file() {
             files.push((file_name, path));
         } else {
             others += 1;
@@ -142,6 +151,14 @@ impl FrameSource for FolderSource {
         frame.shape = self.info.shape;
         self.next += 1;
         Ok(Read::Filled)
+    }
+
+    fn skip_to(&mut self, index: u64) -> Result<(), SourceError> {
+        let next = self.files.partition_point(|(_, i)| *i < index);
+        if next > self.next {
+            (self.next, self.first) = (next, None);
+        }
+        Ok(())
     }
 }
 

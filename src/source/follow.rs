@@ -24,6 +24,11 @@ pub struct Follow {
 }
 
 impl Follow {
+    /// Whether the recording is over: told so, or nothing has come since `heard` for as long as it may take.
+    pub(super) fn over(&self, heard: Instant) -> bool {
+        self.stop.load(Ordering::Acquire) || self.idle.is_some_and(|idle| heard.elapsed() >= idle)
+    }
+
     /// What `look` finds, sooner or later; `None` where the recording is over instead.
     pub(super) fn wait<T>(&self, mut look: impl FnMut() -> Option<T>) -> Option<T> {
         let start = Instant::now();

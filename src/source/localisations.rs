@@ -1,7 +1,10 @@
-//! Localisation tables (ThunderSTORM and its relatives) drawn as a density map.
+//! Localisation tables (ThunderSTORM and its relatives, Picasso) drawn as a density map.
+
+mod picasso;
 
 use std::borrow::Cow;
 use std::io::Read;
+use std::path::Path;
 
 use super::text::{Lines, Separator};
 use super::{FrameInfo, FrameSource, OpenOptions, Part, Place, SourceError};
@@ -27,7 +30,15 @@ pub(super) struct LocalisationSource {
 
 impl LocalisationSource {
     pub(super) fn new(reader: impl Read, name: &str, options: &OpenOptions) -> Result<Self, SourceError> {
-        let table = Table::read(reader, name, options)?;
+        Self::drawn(Table::read(reader, name, options)?, name, options)
+    }
+
+    /// Picasso's HDF5 file at `path`, for messages called `name`.
+    pub(super) fn picasso(path: &Path, name: &str, options: &OpenOptions) -> Result<Self, SourceError> {
+        Self::drawn(picasso::read(path, name, options)?, name, options)
+    }
+
+    fn drawn(table: Table, name: &str, options: &OpenOptions) -> Result<Self, SourceError> {
         let (map, shape, mut warnings) = draw(&table, name, options)?;
         warnings.extend(table.warnings);
         let pixel = Some(options.pixel_size.clone());

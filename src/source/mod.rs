@@ -17,6 +17,7 @@ mod frame;
 mod localisations;
 mod npy;
 mod raw;
+mod tcp;
 mod text;
 mod tiff;
 
@@ -94,10 +95,10 @@ pub enum Input {
     Series(Box<dyn SampleSource>),
 }
 
-/// Open a file, a folder, or standard input (`-`), as the model's kind takes it.
+/// Open a file, a folder, standard input (`-`) or a port (`tcp://ADDRESS:PORT`), as the model's kind takes it.
 ///
 /// Fields: TIFF, PNG, a folder of them, NPY and NPZ of (y, x) or (t, y, x). Series: CSV, NPY and NPZ of (sample)
-/// or (channel, sample). Localisations: a ThunderSTORM table, which is drawn as one density map, or anything that
+/// or (channel, sample). Localisations: a ThunderSTORM or Picasso table, which is drawn as one density map, or anything that
 /// fields come from. Standard input: see [`from_reader`].
 ///
 /// # Errors
@@ -111,6 +112,12 @@ pub fn open(path: &str, options: &OpenOptions) -> Result<Input, SourceError> {
         return from_reader(Box::new(std::io::stdin()), raw::STDIN, options);
     }
     let place = || Place::whole(path);
+    if path.starts_with(tcp::SCHEME) {
+        if options.kind == Kind::Series {
+            return Err(SourceError::misused(place(), "frames over TCP", "samples for a model of series"));
+        }
+        return Ok(Input::Frames(Box::new(tcp::TcpFrames::open(path, options)?)));
+    }
     let file_path = Path::new(path);
     let frames_wanted = |what: &str| match options.kind {
         Kind::Series => {
@@ -172,6 +179,10 @@ pub fn open(path: &str, options: &OpenOptions) -> Result<Input, SourceError> {
             npy::open_npy(file_path, options)
         }
         [b'P', b'K', 3 | 5, 4 | 6, ..] => npy::open_npz(file_path, options),
+        [0x89, b'H', b'D', b'F', ..] if options.kind == Kind::Localisations => {
+            no_column("a table of localisations")?;
+            Ok(Input::Frames(Box::new(localisations::LocalisationSource::picasso(file_path, path, options)?)))
+        }
         [0x89, b'H', b'D', b'F', ..] => unsupported("an HDF5 file"),
         [0xff, 0xd8, 0xff, ..] => unsupported("a JPEG image, whose compression is lossy"),
         [b'G', b'I', b'F', b'8', ..] => unsupported("a GIF image"),
@@ -244,6 +255,16 @@ pub trait FrameSource: Send {
     /// # Errors
     /// A truncated, changed or unreadable frame; the error names the file and the frame's index.
     fn read(&mut self, frame: &mut Frame) -> Result<Read, SourceError>;
+
+    /// Frames before `index` are not wanted, before the first is read. Sources that can do so pass over them; others
+    /// give them all the same.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    fn skip_to(&mut self, index: u64) -> Result<(), SourceError> {
+        let _ = index;
+        Ok(())
+    }
 }
 
 /// A recording or live input of samples.

@@ -1,7 +1,7 @@
 //! NumPy files: NPY, read frame by frame, and the arrays of an NPZ archive.
 
 use std::fs::File;
-use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use super::element::{Element, Endian};
@@ -397,6 +397,16 @@ impl FrameSource for NpyFrames {
         frame.shape = self.info.shape;
         self.next += 1;
         Ok(super::Read::Filled)
+    }
+
+    fn skip_to(&mut self, index: u64) -> Result<(), SourceError> {
+        let place = Place::whole(&self.info.name);
+        let frames = index.min(self.count).saturating_sub(self.next);
+        let bytes = frames.saturating_mul(self.frame_bytes as u64);
+        // An end that comes early is told by the read that meets it.
+        io::copy(&mut self.reader.by_ref().take(bytes), &mut io::sink()).map_err(SourceError::io(place))?;
+        self.next += frames;
+        Ok(())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use core::fmt;
 use core::str::FromStr;
-use std::io::{BufReader, Read};
+use std::io::{self, BufReader, Read};
 
 use super::element::{Element, Endian};
 use super::npy::{self, fill};
@@ -153,6 +153,16 @@ impl<R: Read + Send> FrameSource for RawFrames<R> {
         frame.shape = self.format.shape;
         self.next += 1;
         Ok(super::Read::Filled)
+    }
+
+    fn skip_to(&mut self, index: u64) -> Result<(), SourceError> {
+        let place = Place::whole(&self.info.name);
+        let frames = index.saturating_sub(self.next);
+        let bytes = frames.saturating_mul(self.format.frame_bytes() as u64);
+        // An end that comes early is told by the read that meets it.
+        io::copy(&mut self.reader.by_ref().take(bytes), &mut io::sink()).map_err(SourceError::io(place))?;
+        self.next += frames;
+        Ok(())
     }
 }
 

@@ -337,6 +337,15 @@ impl FrameSource for TiffSource {
         self.next += 1;
         Ok(Read::Filled)
     }
+
+    fn skip_to(&mut self, index: u64) -> Result<(), SourceError> {
+        // A file that grows shows only page by page how it is laid out.
+        if self.follow.is_none() {
+            let pages = self.stated.unwrap_or(self.chain.pages.len() as u64);
+            self.next = self.next.max(index.min(pages));
+        }
+        Ok(())
+    }
 }
 
 /// The warning for pixels of `samples` values.

@@ -47,6 +47,18 @@ pub enum StreamError {
         /// The one before.
         before: u64,
     },
+    /// A recording that is not the one that an interrupted stream has seen.
+    #[error(
+        "{source_name}: got {got}, expected {expected}, as the interrupted run saw it; without resuming it starts anew"
+    )]
+    OtherRecording {
+        /// The input.
+        source_name: String,
+        /// What it has.
+        got: String,
+        /// What it should have.
+        expected: String,
+    },
     /// A block whose number of channels is not the first one's, or a gap too long to fill with missing samples.
     #[error("{source_name}, sample {index}: got {got}, expected {expected}")]
     Block {

@@ -17,17 +17,21 @@ use super::engine::Planner;
 use super::error::{BoxError, StreamError};
 use super::lanes::{Job, Lane, Lanes, Wake};
 use super::levels::phase_levels;
+use super::mark::{Before, Mark, fingerprint};
 use super::metrics::{Progress, Report};
 use super::queue::{Consumer, OnFull, Pop, bounded};
 use super::tiles::{Tile, TileGrid};
 use super::validity::Saturation;
 use super::window::{Prepared, Window};
 use crate::model::Contract;
-use crate::source::Frame;
-use crate::source::FrameSource;
+use crate::source::{Frame, FrameSource, Read};
 
 /// How long the computing thread waits for a frame before it looks at the stop flag.
 const PATIENCE: Duration = Duration::from_millis(100);
+
+/// A frame may come again, or late, by up to this many indices: it is passed over. One further back is a recording that
+/// has started anew, of which nothing must go by unnoticed.
+const LATEST: u64 = 64;
 
 /// How a stream of images is run.
 #[derive(Clone, Debug)]
@@ -49,6 +53,8 @@ pub struct FieldOptions {
     pub saturation: Saturation,
     /// Raised from outside (Ctrl-C) to end the stream after the map in hand.
     pub stop: Arc<AtomicBool>,
+    /// What earlier streams of the same recording have done: this one goes on behind their last map.
+    pub before: Before,
 }
 
 impl Default for FieldOptions {
@@ -62,6 +68,7 @@ impl Default for FieldOptions {
             on_full: OnFull::Block,
             saturation: Saturation::Auto,
             stop: Arc::default(),
+            before: Before::default(),
         }
     }
 }
@@ -79,6 +86,8 @@ pub struct Map<'a> {
     pub statistics: WindowStatistics,
     /// Where the stream stands.
     pub progress: Progress,
+    /// What a later stream needs to go on behind this map.
+    pub mark: &'a Mark,
 }
 
 /// Statistics of a window as the model was told them, unless the user gave the number.
@@ -112,7 +121,9 @@ impl<F: FnMut(&Map<'_>) -> Result<(), BoxError>> MapSink for F {
 /// Run every window of `source` through the model and hand the maps to `sink`, in the order of the frames.
 ///
 /// The source is read on a thread of its own; everything else but the plans runs on the calling one. N frames and
-/// a window of W give N - W + 1 maps when none is lost.
+/// a window of W give N - W + 1 maps when none is lost. With [`before`](FieldOptions::before) the source is that of
+/// the earlier stream from its start; the maps that are there are not computed again, and those that follow are the
+/// same bit for bit as without an interruption.
 ///
 /// # Errors
 /// The first thing that went wrong; maps handed over before are good.
@@ -126,6 +137,7 @@ pub fn run_fields(
     let (name, shape, count) = (info.name.clone(), info.shape, info.count);
     let (producer, consumer) = bounded(options.queue, options.on_full, Arc::clone(&options.stop));
     let mut pipeline = Pipeline::new(planner, name, shape, count, &consumer.waker(), options.clone())?;
+    pipeline.catch_up(source.as_mut())?;
     let capture = Capture::spawn(producer, move |frame: &mut Frame| source.read(frame))?;
     let result = pipeline.consume(consumer, sink);
     let captured = capture.finish();
@@ -153,6 +165,10 @@ pub(super) struct Pipeline {
     /// What each output is where nothing tells it.
     blank: Vec<f32>,
     times: Vec<f64>,
+    /// Frames taken in from the source so far, lost ones since the last mark, and the one read while catching up.
+    taken: u64,
+    lost: Vec<(u64, u64)>,
+    ahead: Option<Frame>,
     report: Report,
 }
 
@@ -191,7 +207,7 @@ impl Pipeline {
             tile: grid.tile.to_vec(),
             tiles: grid.tiles.len(),
             banks_left_out: lanes.left_out().to_vec(),
-            ..Report::default()
+            ..options.before.report.clone()
         };
         let blank = contract.outputs.iter().map(|o| if o.name == "support" { 0.0 } else { f32::NAN }).collect();
         Ok(Self {
@@ -208,6 +224,9 @@ impl Pipeline {
             spare: Vec::new(),
             blank,
             times: Vec::new(),
+            taken: 0,
+            lost: Vec::new(),
+            ahead: None,
             report,
         })
     }
@@ -221,7 +240,11 @@ impl Pipeline {
         let stop = Arc::clone(&self.options.stop);
         let stopped = || stop.load(Ordering::Acquire);
         let mut spent: Option<Prepared> = None;
-        let mut before: Option<u64> = None;
+        let [read, dropped, passed_over] =
+            [self.report.read, self.report.dropped_by_queue, self.report.windows_passed_over];
+        let mut before = self.options.before.newest();
+        // The frame read while catching up did not pass the queue.
+        let aside = u64::from(self.ahead.is_some());
         while !stopped() {
             let full = self.pending.len() >= self.most_pending;
             self.collect(full && self.in_hand())?;
@@ -229,15 +252,30 @@ impl Pipeline {
             if self.pending.len() >= self.most_pending || stopped() {
                 continue;
             }
-            let captured = match frames.pop(PATIENCE) {
-                Pop::Item(captured) => captured,
-                Pop::Empty => continue,
-                Pop::Closed => break,
+            let captured = match self.ahead.take() {
+                Some(item) => Captured { item, at: Instant::now() },
+                None => match frames.pop(PATIENCE) {
+                    Pop::Item(captured) => captured,
+                    Pop::Empty => continue,
+                    Pop::Closed => break,
+                },
             };
             self.check_frame(&captured.item, before)?;
             let index = captured.item.index;
-            self.report.lost.add(before.map_or(0, |b| b + 1), index);
+            self.taken += 1;
+            if before.is_some_and(|before| index <= before) {
+                self.report.repeated += 1;
+                frames.recycle(captured);
+                continue;
+            }
+            let first = before.map_or(0, |b| b + 1);
+            if first < index {
+                self.report.lost.add(first, index);
+                self.lost.push((first, index));
+            }
             before = Some(index);
+            self.report.dropped_by_queue = dropped + frames.dropped();
+            self.report.read = read + self.taken + frames.dropped();
             self.report.most_queued = self.report.most_queued.max(frames.depth() + 1);
 
             spent = self.window.push(captured.item, captured.at, self.options.saturation, spent.take());
@@ -245,6 +283,7 @@ impl Pipeline {
                 frames.recycle(Captured { item: std::mem::take(&mut old.frame), at: old.arrived });
             }
             self.count_invalid();
+            self.report.windows_passed_over = passed_over + self.window.passed_over();
             if self.window.complete() {
                 self.compute()?;
             }
@@ -254,11 +293,58 @@ impl Pipeline {
             self.deliver(&frames, sink)?;
         }
         self.report.interrupted = stopped();
-        self.report.read = frames.read();
-        self.report.dropped_by_queue = frames.dropped();
+        self.report.read = read + frames.read() + aside;
+        self.report.dropped_by_queue = dropped + frames.dropped();
         self.report.left_in_queue = frames.depth() as u64;
-        self.report.windows_passed_over = self.window.passed_over();
         Ok(())
+    }
+
+    /// Fill the window with the frames that an earlier stream had in it, and see whether they are the same.
+    pub(super) fn catch_up(&mut self, source: &mut dyn FrameSource) -> Result<(), StreamError> {
+        let Some(last) = self.options.before.last.clone() else { return Ok(()) };
+        let (Some(&(oldest, _)), Some(&(newest, _))) = (last.window.first(), last.window.last()) else { return Ok(()) };
+        source.skip_to(oldest)?;
+        // Its frames that are still to come, oldest first.
+        let mut left = last.window.as_slice();
+        while !left.is_empty() {
+            let mut frame = Frame::default();
+            if source.read(&mut frame)? == Read::End {
+                let got = "fewer frames".into();
+                return Err(self.other_recording(got, format!("frames up to index {newest}")));
+            }
+            self.check_frame(&frame, None)?;
+            let index = frame.index;
+            if index < left[0].0 {
+                continue;
+            }
+            // The oldest may have been taken away meanwhile, but none between others.
+            let passed = left.iter().take_while(|(i, _)| *i < index).count();
+            if passed > 0 && left.len() < last.window.len() {
+                return Err(self.other_recording(format!("no frame {}", left[0].0), "it".into()));
+            }
+            left = &left[passed..];
+            let Some((&(expected, print), rest)) = left.split_first().filter(|(next, _)| next.0 == index) else {
+                if left.is_empty() {
+                    self.ahead = Some(frame);
+                    break;
+                }
+                continue;
+            };
+            left = rest;
+            self.window.push(frame, Instant::now(), self.options.saturation, None);
+            if self.window.frames().last().is_none_or(|p| fingerprint(&p.statistics) != print) {
+                return Err(self.other_recording(format!("another frame {expected}"), "the same".into()));
+            }
+        }
+        if !self.window.full() {
+            // The maps that would have needed what is gone cannot be had.
+            self.window.tear();
+        }
+        Ok(())
+    }
+
+    fn other_recording(&self, got: String, expected: String) -> StreamError {
+        StreamError::OtherRecording { source_name: self.name.clone(), got, expected }
     }
 
     /// What happened so far.
@@ -276,7 +362,7 @@ impl Pipeline {
             });
         }
         match before {
-            Some(before) if frame.index <= before => {
+            Some(before) if frame.index.saturating_add(LATEST) < before => {
                 Err(StreamError::Order { source_name: self.name.clone(), index: frame.index, before })
             }
             _ => Ok(()),
@@ -302,14 +388,26 @@ impl Pipeline {
         let maps = self.spare.pop();
         let maps = maps.unwrap_or_else(|| self.blank.iter().map(|_| Array2::zeros(self.shape)).collect());
         let told = Told::new(&self.window, reference, &self.feeds);
+        let mark = Mark {
+            window: self.window.frames().map(|p| (p.frame.index, fingerprint(&p.statistics))).collect(),
+            statistics: told.statistics,
+            uniform: told.uniform,
+            lost: std::mem::take(&mut self.lost),
+            read: self.report.read,
+            dropped_by_queue: self.report.dropped_by_queue,
+            windows_passed_over: self.report.windows_passed_over,
+            repeated: self.report.repeated,
+            invalid_frames: self.report.invalid_frames,
+            invalid_values: self.report.invalid_values,
+            values: self.report.values,
+        };
         self.pending.push_back(Pending {
             frame: reference.frame.index,
             time,
             arrived: newest.arrived,
             start,
             took: None,
-            statistics: told.statistics,
-            uniform: told.uniform,
+            mark,
             left: if told.uniform { 0 } else { self.grid.tiles.len() },
             failure: None,
             maps,
@@ -377,9 +475,9 @@ impl Pipeline {
             let took = map.took.unwrap_or_default();
             report.compute.add(took);
             report.computed += 1;
-            report.noise_sum += map.statistics.noise;
-            report.contrast_sum += map.statistics.contrast;
-            report.uniform_maps += u64::from(map.uniform);
+            report.noise_sum += map.mark.statistics.noise;
+            report.contrast_sum += map.mark.statistics.contrast;
+            report.uniform_maps += u64::from(map.mark.uniform);
             let progress = Progress {
                 read: frames.read(),
                 computed: report.computed,
@@ -388,8 +486,8 @@ impl Pipeline {
                 latency_ms: 1e3 * map.arrived.elapsed().as_secs_f64(),
                 compute_ms: 1e3 * took.as_secs_f64(),
             };
-            let (frame, time, statistics) = (map.frame, map.time, map.statistics);
-            let given = Map { frame, time, outputs: &map.maps, statistics, progress };
+            let (frame, time, statistics) = (map.frame, map.time, map.mark.statistics);
+            let given = Map { frame, time, outputs: &map.maps, statistics, progress, mark: &map.mark };
             sink.map(&given).map_err(StreamError::Sink)?;
             report.latency.add(map.arrived.elapsed());
             self.spare.push(map.maps);
@@ -406,8 +504,7 @@ struct Pending {
     start: Instant,
     /// From the start to the last tile.
     took: Option<Duration>,
-    statistics: WindowStatistics,
-    uniform: bool,
+    mark: Mark,
     /// Tiles that are not done.
     left: usize,
     failure: Option<StreamError>,

@@ -12,6 +12,7 @@ use super::capture::Captured;
 use super::engine::Planner;
 use super::error::{BoxError, StreamError};
 use super::fields::{FieldOptions, Map, MapSink, Pipeline, WindowStatistics};
+use super::mark::Mark;
 use super::metrics::{Progress, Report};
 use super::queue::{Producer, PushError, bounded};
 use crate::source::{Frame, Pixels};
@@ -135,12 +136,13 @@ struct Owned {
     outputs: Vec<Array2<f32>>,
     statistics: WindowStatistics,
     progress: Progress,
+    mark: Mark,
 }
 
 impl Owned {
     fn borrow(&self) -> Map<'_> {
-        let Self { frame, time, outputs, statistics, progress } = self;
-        Map { frame: *frame, time: *time, outputs, statistics: *statistics, progress: *progress }
+        let Self { frame, time, outputs, statistics, progress, mark } = self;
+        Map { frame: *frame, time: *time, outputs, statistics: *statistics, progress: *progress, mark }
     }
 }
 
@@ -155,7 +157,7 @@ impl MapSink for Hand {
         let mut outputs = self.spare.try_recv().map_or_else(|_| map.outputs.to_vec(), |old| old.outputs);
         outputs.iter_mut().zip(map.outputs).for_each(|(to, from)| to.assign(from));
         let (frame, time, statistics) = (map.frame, map.time, map.statistics);
-        let owned = Owned { frame, time, outputs, statistics, progress: map.progress };
+        let owned = Owned { frame, time, outputs, statistics, progress: map.progress, mark: map.mark.clone() };
         self.maps.send(owned).map_err(|_| "nobody polls the maps any more".into())
     }
 }

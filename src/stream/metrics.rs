@@ -117,6 +117,8 @@ pub struct Report {
     pub dropped_by_queue: u64,
     /// Frames read but not computed because the run was interrupted.
     pub left_in_queue: u64,
+    /// Frames that came again or too late, behind ones with a higher index: passed over.
+    pub repeated: u64,
     /// Windows without a map because too many frames were missing between theirs.
     pub windows_passed_over: u64,
     /// Frames (samples) with an invalid value.

@@ -56,6 +56,10 @@ impl FrameSource for Paced<Box<dyn FrameSource>> {
         }
         Ok(read)
     }
+
+    fn skip_to(&mut self, index: u64) -> Result<(), SourceError> {
+        self.source.skip_to(index)
+    }
 }
 
 impl SampleSource for Paced<Box<dyn SampleSource>> {

@@ -17,11 +17,11 @@ use super::capture::{Capture, Captured};
 use super::engine::Planner;
 use super::error::{BoxError, StreamError};
 use super::lanes::Lane;
+use super::mark::{SampleMark, mix};
 use super::metrics::{Progress, Report};
 use super::noise::series_noise;
 use super::queue::{Consumer, OnFull, Pop, bounded};
-use crate::source::SampleSource;
-use crate::source::Samples;
+use crate::source::{Read, SampleSource, Samples};
 
 /// How long the computing thread waits for samples before it looks at the stop flag.
 const PATIENCE: Duration = Duration::from_millis(100);
@@ -47,6 +47,8 @@ pub struct SeriesOptions {
     pub on_full: OnFull,
     /// Raised from outside (Ctrl-C) to end the stream; the samples received until then are still given out.
     pub stop: Arc<AtomicBool>,
+    /// The last mark of an earlier stream of the same recording: this one goes on behind it.
+    pub before: Option<SampleMark>,
 }
 
 impl Default for SeriesOptions {
@@ -57,6 +59,7 @@ impl Default for SeriesOptions {
             queue: 64,
             on_full: OnFull::Block,
             stop: Arc::default(),
+            before: None,
         }
     }
 }
@@ -70,6 +73,9 @@ pub struct SampleBlock<'a> {
     pub outputs: &'a [Array2<f32>],
     /// Where the stream stands.
     pub progress: Progress,
+    /// What a later stream needs to go on behind this block; `None` at the end, where samples are computed one-sided
+    /// that would be computed otherwise with more behind them.
+    pub mark: Option<SampleMark>,
 }
 
 /// Where samples go.
@@ -89,6 +95,9 @@ impl<F: FnMut(&SampleBlock<'_>) -> Result<(), BoxError>> SampleSink for F {
 
 /// Run `source` through the model and hand one output sample for each input sample to `sink`.
 ///
+/// With [`before`](SeriesOptions::before) the source is that of the earlier stream from its start: it is read again,
+/// nothing is computed again, and what follows is the same bit for bit as without an interruption.
+///
 /// # Errors
 /// The first thing that went wrong; blocks handed over before are good.
 pub fn run_series(
@@ -101,6 +110,7 @@ pub fn run_series(
     let (name, channels) = (info.name.clone(), info.channels.len().max(1));
     let mut pipeline = Pipeline::new(planner, name, channels, options)?;
     let (producer, consumer) = bounded(options.queue, options.on_full, Arc::clone(&options.stop));
+    pipeline.catch_up(source.as_mut(), sink)?;
     let capture = Capture::spawn(producer, move |block: &mut Samples| source.read(block))?;
     let result = pipeline.consume(consumer, sink);
     let captured = capture.finish();
@@ -210,6 +220,9 @@ struct Pipeline<'a> {
     received: u64,
     given_out: u64,
     next_end: u64,
+    /// First sample behind the last gap, and the hash of all from there on.
+    hashed_from: u64,
+    hash: u64,
     report: Report,
 }
 
@@ -250,6 +263,8 @@ impl<'a> Pipeline<'a> {
             received: 0,
             given_out: 0,
             next_end: tile as u64,
+            hashed_from: 0,
+            hash: 0,
             report,
         })
     }
@@ -269,13 +284,39 @@ impl<'a> Pipeline<'a> {
             };
             arrived = captured.at;
             self.report.most_queued = self.report.most_queued.max(blocks.depth() + 1);
-            self.take_in(&captured.item, &mut |p| p.advance(&blocks, arrived, sink))?;
+            let queued = blocks.depth();
+            self.take_in(&captured.item, &mut |p| p.advance(queued, arrived, sink))?;
             blocks.recycle(captured);
         }
         self.report.interrupted = stop.load(Ordering::Acquire);
         self.report.dropped_by_queue = blocks.dropped();
         self.report.left_in_queue = blocks.depth() as u64;
-        self.flush(&blocks, arrived, sink)
+        self.flush(blocks.depth(), arrived, sink)
+    }
+
+    /// Read on to where an earlier stream stood, and see whether the samples are the same.
+    fn catch_up(&mut self, source: &mut dyn SampleSource, sink: &mut dyn SampleSink) -> Result<(), StreamError> {
+        let Some(before) = self.options.before else { return Ok(()) };
+        let mut block = Samples::default();
+        let other = |p: &Self, got: String, expected: String| StreamError::OtherRecording {
+            source_name: p.name.clone(),
+            got,
+            expected,
+        };
+        while self.received < before.received {
+            if source.read(&mut block)? == Read::End {
+                let expected = format!("at least {}", before.received);
+                return Err(other(self, format!("{} samples", self.received), expected));
+            }
+            self.take_in(&block, &mut |p| {
+                if p.received == before.received && p.hash != before.hash {
+                    let got = format!("other values in samples {} to {}", before.hashed_from, before.received - 1);
+                    return Err(other(p, got, "the same".into()));
+                }
+                p.advance(0, Instant::now(), sink)
+            })?;
+        }
+        Ok(())
     }
 
     /// Append a block sample by sample, so that `advance` sees every tile's end whatever the block's length.
@@ -311,6 +352,7 @@ impl<'a> Pipeline<'a> {
         let missing = vec![f64::NAN; count];
         for _ in 0..gap {
             self.append(&missing);
+            (self.hashed_from, self.hash) = (self.received, 0);
             advance(self)?;
         }
         for sample in block.values.chunks_exact(count) {
@@ -327,18 +369,18 @@ impl<'a> Pipeline<'a> {
             channel.push(value);
             invalid += u64::from(channel.values.last().is_some_and(|v| v.is_nan()));
         }
+        // Hashed from where the earlier stream did: what it lost before that is no matter.
+        if self.options.before.is_some_and(|before| self.received == before.hashed_from) {
+            (self.hashed_from, self.hash) = (self.received, 0);
+        }
+        self.hash = sample.iter().fold(self.hash, |hash, v| mix(hash, v.to_bits()));
         self.received += 1;
         self.report.values += sample.len() as u64;
         self.report.invalid_values += invalid;
         self.report.invalid_frames += u64::from(invalid > 0);
     }
 
-    fn advance(
-        &mut self,
-        blocks: &Consumer<Captured<Samples>>,
-        arrived: Instant,
-        sink: &mut dyn SampleSink,
-    ) -> Result<(), StreamError> {
+    fn advance(&mut self, queued: usize, arrived: Instant, sink: &mut dyn SampleSink) -> Result<(), StreamError> {
         if self.received < self.next_end {
             return Ok(());
         }
@@ -348,7 +390,7 @@ impl<'a> Pipeline<'a> {
         };
         let first = self.next_end - self.tile as u64;
         let until = self.next_end - self.delay as u64;
-        self.compute(&mut lane, first, self.next_end, until, blocks, arrived, sink)?;
+        self.compute(&mut lane, first, self.next_end, until, queued, arrived, sink)?;
         self.lane = Some(lane);
         self.next_end += self.hop as u64;
 
@@ -365,12 +407,7 @@ impl<'a> Pipeline<'a> {
     }
 
     /// Give out what is left when no more samples come.
-    fn flush(
-        &mut self,
-        blocks: &Consumer<Captured<Samples>>,
-        arrived: Instant,
-        sink: &mut dyn SampleSink,
-    ) -> Result<(), StreamError> {
+    fn flush(&mut self, queued: usize, arrived: Instant, sink: &mut dyn SampleSink) -> Result<(), StreamError> {
         let end = self.received;
         if self.given_out >= end {
             return Ok(());
@@ -381,7 +418,7 @@ impl<'a> Pipeline<'a> {
             Some(lane) if len == self.tile => lane,
             _ => self.bind(len)?,
         };
-        self.compute(&mut lane, first, end, end, blocks, arrived, sink)
+        self.compute(&mut lane, first, end, end, queued, arrived, sink)
     }
 
     fn bind(&mut self, len: usize) -> Result<Lane, StreamError> {
@@ -408,10 +445,14 @@ impl<'a> Pipeline<'a> {
         first: u64,
         end: u64,
         until: u64,
-        blocks: &Consumer<Captured<Samples>>,
+        queued: usize,
         arrived: Instant,
         sink: &mut dyn SampleSink,
     ) -> Result<(), StreamError> {
+        if self.options.before.is_some_and(|before| until <= before.given_out) {
+            self.given_out = until;
+            return Ok(());
+        }
         let start = Instant::now();
         let keep = (self.given_out - first) as usize..(until - first) as usize;
         let outputs = self.planner.contract().outputs.len();
@@ -432,11 +473,15 @@ impl<'a> Pipeline<'a> {
             read: self.report.read,
             computed: until,
             lost: self.report.lost.count,
-            queued: blocks.depth(),
+            queued,
             latency_ms: 1e3 * arrived.elapsed().as_secs_f64(),
             compute_ms: 1e3 * compute.as_secs_f64(),
         };
-        let block = SampleBlock { first: from, outputs: &given, progress };
+        let mark =
+            SampleMark { given_out: until, received: self.received, hashed_from: self.hashed_from, hash: self.hash };
+        // The tile of the last block ends before one on the grid would.
+        let mark = (end == self.next_end).then_some(mark);
+        let block = SampleBlock { first: from, outputs: &given, progress, mark };
         sink.block(&block).map_err(StreamError::Sink)?;
         self.report.latency.add(arrived.elapsed());
         Ok(())

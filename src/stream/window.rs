@@ -78,6 +78,8 @@ pub struct Window {
     size: usize,
     delay: usize,
     passed_over: u64,
+    /// Whether frames that would make a window with those that are here were forgotten.
+    torn: bool,
 }
 
 impl Window {
@@ -85,7 +87,13 @@ impl Window {
     #[must_use]
     pub fn new(size: usize, delay: usize) -> Self {
         let size = size.max(1);
-        Self { frames: VecDeque::with_capacity(size + 1), size, delay: delay.min(size - 1), passed_over: 0 }
+        Self {
+            frames: VecDeque::with_capacity(size + 1),
+            size,
+            delay: delay.min(size - 1),
+            passed_over: 0,
+            torn: false,
+        }
     }
 
     /// Take in the next frame. Gives its own buffers back with the frame that fell out, once full.
@@ -103,16 +111,30 @@ impl Window {
         invalid.prepare(&frame, saturation, &mut statistics);
         statistics.compute(&frame, &invalid);
         self.frames.push_back(Prepared { frame, arrived, invalid, statistics });
-        if self.frames.len() == self.size && !self.within_reach() {
+        self.torn &= !self.full();
+        if self.torn || (self.full() && !self.within_reach()) {
             self.passed_over += 1;
         }
         out
     }
 
+    /// Forget all frames, as those that stood between them and the next cannot be had: the windows that would have
+    /// needed both are passed over.
+    pub fn tear(&mut self) {
+        self.torn = !self.frames.is_empty() || self.size > 1;
+        self.frames.clear();
+    }
+
+    /// Whether there are as many frames as a map needs.
+    #[must_use]
+    pub fn full(&self) -> bool {
+        self.frames.len() == self.size
+    }
+
     /// Whether the frames in the ring make a map.
     #[must_use]
     pub fn complete(&self) -> bool {
-        self.frames.len() == self.size && self.within_reach()
+        self.full() && self.within_reach()
     }
 
     /// How many windows were passed over because too many frames were missing between theirs.

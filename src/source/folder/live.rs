@@ -18,8 +18,14 @@ const GRACE: Duration = Duration::from_millis(500);
 const GIVEN_UP: Duration = Duration::from_secs(2);
 /// And how long one that the system does not give: network drives come back.
 const OUT_OF_REACH: Duration = Duration::from_secs(30);
-/// How often the folder is listed even if it says that it has not changed: network drives tell late.
+/// How often the folder is listed even if it says that it has not changed: network drives tell late. Where the next
+/// name is known, it is looked for by itself and the folder is listed no more often than this: after a night there are
+/// many files.
 const LISTED_ANYWAY: Duration = Duration::from_millis(500);
+/// Files among which one that is left out may still come when a folder is opened.
+const RECENT: usize = 64;
+/// Files that are looked for ahead.
+const AHEAD: usize = 16;
 
 /// The images of a folder as they appear, axes (y, x), in natural order.
 ///
@@ -37,6 +43,8 @@ pub(super) struct LiveFolder {
     pending: VecDeque<(String, PathBuf, u64)>,
     numbering: Numbering,
     listed: Option<(SystemTime, Instant)>,
+    /// The newest file of the list before: a list has all that is older.
+    newest: Option<String>,
     /// The file behind a gap, and when it was seen first. (File times would be those of another clock.)
     behind_gap: Option<(String, Instant)>,
     type_name: &'static str,
@@ -68,6 +76,16 @@ impl Numbering {
         };
         (index + step, step > 1)
     }
+
+    /// The name that follows where nothing can stand in between, written like the one before: as many digits, the same
+    /// ending.
+    fn next_name(&self) -> Option<String> {
+        let (last, _) = self.last.as_ref().filter(|_| self.stride == Some(1))?;
+        let (prefix, number) = number_of(last)?;
+        let stem = last.rsplit_once('.').map_or(last.as_str(), |(stem, _)| stem);
+        let (digits, ending) = (stem.len() - prefix.len(), &last[stem.len()..]);
+        Some(format!("{prefix}{:0digits$}{ending}", number.checked_add(1)?))
+    }
 }
 
 impl LiveFolder {
@@ -78,11 +96,23 @@ impl LiveFolder {
         let options = OpenOptions { follow: None, ..options.clone() };
         let nothing = || SourceError::malformed(Place::whole(&name), "a folder without PNG or TIFF files", "images");
         // Where the recording is over before there are as many, those that are there have to do.
+        let list = || images(path, None).map(|(files, _)| files).unwrap_or_default();
         let mut found = Vec::new();
         follow.wait(|| {
-            found = images(path).map(|(files, _)| files).unwrap_or_default();
+            found = list();
             (found.len() >= TELLING).then_some(())
         });
+        // A folder that is being written into may have been listed in part: what is behind the newest file of one list is
+        // left to the next. Where a number is left out near the end, it has its time to come.
+        let newest = found.last().map(|(name, _)| name.clone());
+        let recent = &found[found.len().saturating_sub(RECENT)..];
+        let numbers: Vec<u64> = recent.iter().filter_map(|(name, _)| Some(number_of(name)?.1)).collect();
+        if numbers.windows(2).any(|pair| pair[1].saturating_sub(pair[0]) != 1) {
+            let since = Instant::now();
+            follow.wait(|| (since.elapsed() >= GRACE).then_some(()));
+        }
+        let mut found = list();
+        found.retain(|(name, _)| newest.as_ref().is_some_and(|newest| natural_order(name, newest).is_le()));
         let names: Vec<&str> = found.iter().map(|(name, _)| name.as_str()).collect();
         let first = found.first().ok_or_else(nothing)?;
         let mut warnings = Vec::new();
@@ -110,6 +140,7 @@ impl LiveFolder {
             pending,
             numbering: Numbering { last, stride },
             listed: None,
+            newest,
             behind_gap: None,
             type_name: pixels.type_name(),
             scratch,
@@ -119,16 +150,38 @@ impl LiveFolder {
 
     /// Look for files behind those that are known, if the folder may have changed.
     fn list(&mut self) {
+        let pending = self.pending.len();
+        while self.pending.len() < AHEAD {
+            let Some(name) = self.numbering.next_name() else { break };
+            let path = self.folder.join(&name);
+            if !path.is_file() {
+                break;
+            }
+            let (index, _) = self.numbering.index(&name);
+            self.numbering.last = Some((name.clone(), index));
+            self.pending.push_back((name, path, index));
+        }
+        let lately = self.listed.is_some_and(|(_, at)| at.elapsed() < LISTED_ANYWAY);
+        if self.pending.len() > pending || (lately && self.numbering.stride == Some(1) && self.behind_gap.is_none()) {
+            return;
+        }
         let modified = fs::metadata(&self.folder).and_then(|m| m.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
         let known = self.listed.is_some_and(|(then, at)| then == modified && at.elapsed() < LISTED_ANYWAY);
         if known {
             return;
         }
         // A drive that has gone for a while has no files; when it is back, they are all there.
-        let Ok((mut files, _)) = images(&self.folder) else { return };
+        let after = self.numbering.last.as_ref().map(|(last, _)| last.as_str());
+        let Ok((mut files, _)) = images(&self.folder, after) else { return };
         self.listed = Some((modified, Instant::now()));
-        if let Some((last, _)) = &self.numbering.last {
-            files.retain(|(name, _)| natural_order(name, last).is_gt());
+        // What was written while the folder was listed may be in the list, and something older not: the next list has
+        // both.
+        let newest = files.last().map(|(name, _)| name.clone());
+        let known = std::mem::replace(&mut self.newest, newest);
+        let all = files.len();
+        files.retain(|(name, _)| known.as_ref().is_some_and(|known| natural_order(name, known).is_le()));
+        if files.len() < all {
+            self.listed = None;
         }
         for (name, path) in files {
             let (index, gap) = self.numbering.index(&name);
@@ -206,5 +259,11 @@ impl FrameSource for LiveFolder {
         frame.time = None;
         frame.shape = self.info.shape;
         Ok(Read::Filled)
+    }
+
+    fn skip_to(&mut self, index: u64) -> Result<(), SourceError> {
+        let keep = self.pending.iter().position(|(_, _, i)| *i >= index).unwrap_or(self.pending.len());
+        self.pending.drain(..keep);
+        Ok(())
     }
 }
