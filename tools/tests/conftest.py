@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import pytest
 from mollifier_train import command
+
+ROOT = Path(__file__).resolve().parents[2]
+# Scripts that tests use parts of.
+sys.path += [str(ROOT / "tools"), str(ROOT / "examples")]
 
 ABSENT = "the command `mollifier` is not built (cargo build --release), and MOLLIFIER names none"
 
