@@ -86,6 +86,12 @@ pub(crate) struct RunArgs {
     /// Show the newest maps on a page; an address other than this machine's own asks for a token
     #[arg(long, value_name = "127.0.0.1:8765")]
     pub(crate) view: Option<SocketAddr>,
+    /// Append what happens (start, losses, silences, connections, end) to FILE, one JSON object a line
+    #[arg(long, value_name = "FILE")]
+    pub(crate) log: Option<PathBuf>,
+    /// How much: `debug` adds a line for each map
+    #[arg(long, value_enum, default_value = "info", requires = "log")]
+    pub(crate) log_level: LogLevel,
     /// Frames on standard input: element type and rows x columns
     #[arg(long, value_name = "u16:HxW")]
     pub(crate) raw: Option<RawFormat>,
@@ -101,6 +107,13 @@ pub(crate) struct RunArgs {
     /// Smallest saturated value, or `off` [default: the largest value of an integer type]
     #[arg(long, value_name = "LEVEL|off", allow_negative_numbers = true, value_parser = saturation)]
     pub(crate) saturation: Option<Saturation>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogLevel {
+    Warn,
+    Info,
+    Debug,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

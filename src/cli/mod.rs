@@ -11,6 +11,7 @@ mod inspect;
 mod interrupt;
 mod kernel;
 mod libc;
+mod log;
 mod output;
 mod progress;
 mod record;

@@ -25,6 +25,7 @@ use super::counted;
 use super::failure::misuse;
 use super::givens::gather;
 use super::interrupt::stop_flag;
+use super::log;
 use super::output::{Outputs, identity};
 use super::progress::ProgressLine;
 use super::record::{Record, map_entry};
@@ -35,6 +36,23 @@ use super::tested::outside;
 use super::view::Page;
 
 pub(crate) fn run(args: &RunArgs) -> Result<()> {
+    let _log = args.log.as_deref().map(|path| log::start(path, args.log_level)).transpose()?;
+    tracing::info!(
+        model = %args.model.display(),
+        input = %args.input.display(),
+        out = args.out.as_ref().map(|o| tracing::field::display(o.display())),
+        resume = args.resume,
+        version = env!("CARGO_PKG_VERSION"),
+        "start"
+    );
+    let result = compute(args);
+    if let Err(error) = &result {
+        tracing::error!(error = %format!("{error:#}"), "failed");
+    }
+    result
+}
+
+fn compute(args: &RunArgs) -> Result<()> {
     let model = Model::load(&args.model)?;
     let backend = backend(args.backend, args.ort_library.as_deref())?;
     let stop = stop_flag()?;
@@ -101,16 +119,14 @@ impl<'a> Setting<'a> {
         spacing.state_units(contract, &model.name, &args.unit)?;
         spacing.check_aspect(contract, &model.name, input)?;
         let givens = gather(contract, &model.name, &args.with, args.noise, &spacing, shape, first_frame)?;
-        for warning in &warnings {
-            eprintln!("mollifier: warning: {warning}");
-        }
+        warnings.iter().for_each(|w| warn(w));
         Ok(Self { args, model, backend, input: input.to_owned(), spacing, givens, warnings, resumed: None })
     }
 
     /// Note what is known of the folder that is written into.
     fn note(&mut self, outputs: Option<&Outputs>) {
         if let Some(warning) = outputs.and_then(Outputs::warning) {
-            eprintln!("mollifier: warning: {warning}");
+            warn(&warning);
             self.warnings.push(warning);
         }
     }
@@ -172,7 +188,7 @@ impl<'a> Setting<'a> {
         let series = contract.kind == Kind::Series;
         let mut warnings = self.warnings.clone();
         for warning in self.late_warnings(report, series) {
-            eprintln!("mollifier: warning: {warning}");
+            warn(&warning);
             warnings.push(warning);
         }
         let threads = if series { 1 } else { threads(self.args) };
@@ -201,6 +217,18 @@ impl<'a> Setting<'a> {
             written = Some(outputs.commit(report.interrupted, (!series).then_some(entry), record)?);
         }
 
+        tracing::info!(
+            computed = report.computed,
+            read = report.read,
+            lost = report.lost.count,
+            dropped_by_queue = report.dropped_by_queue,
+            repeated = report.repeated,
+            windows_passed_over = report.windows_passed_over,
+            interrupted = report.interrupted,
+            latency_ms = report.latency.at(0.5),
+            seconds,
+            "end"
+        );
         let ended = if report.interrupted { ", interrupted" } else { "" };
         let mut lines = vec![format!("{} on {}: {what}{ended}", self.model.name, self.input)];
         if let Some(kept) = self.resumed {
@@ -223,6 +251,12 @@ impl<'a> Setting<'a> {
         say(&lines.join("\n  "))?;
         Ok(())
     }
+}
+
+/// Tell the user, and the log.
+fn warn(warning: &str) {
+    eprintln!("mollifier: warning: {warning}");
+    tracing::warn!(warning, "warning");
 }
 
 /// Refuse the options of a rendered table with anything else.

@@ -11,6 +11,9 @@ use super::SourceError;
 /// How often the input is looked at. Notifications of the system would be faster, and do not come from network drives.
 const POLL: Duration = Duration::from_millis(10);
 
+/// How long nothing comes before the log says so.
+const SILENT: Duration = Duration::from_secs(10);
+
 /// How long a file must not have changed before its last part counts as written.
 const SETTLED: Duration = Duration::from_millis(40);
 
@@ -32,9 +35,17 @@ impl Follow {
     /// What `look` finds, sooner or later; `None` where the recording is over instead.
     pub(super) fn wait<T>(&self, mut look: impl FnMut() -> Option<T>) -> Option<T> {
         let start = Instant::now();
+        let mut silent = false;
         while !self.stop.load(Ordering::Acquire) {
             if let Some(found) = look() {
+                if silent {
+                    tracing::info!(seconds = start.elapsed().as_secs_f64(), "the input goes on after a silence");
+                }
                 return Some(found);
+            }
+            if !silent && start.elapsed() >= SILENT {
+                silent = true;
+                tracing::warn!(seconds = SILENT.as_secs(), "nothing new from the input");
             }
             if self.idle.is_some_and(|idle| start.elapsed() >= idle) {
                 break;

@@ -197,6 +197,8 @@ impl TcpFrames {
                         // Some systems hand the listener's mode on.
                         let set =
                             connection.set_nonblocking(false).and_then(|()| connection.set_read_timeout(Some(NAP)));
+                        let peer = connection.peer_addr().map_or_else(|_| "?".into(), |a| a.to_string());
+                        tracing::info!(peer, "a program sends frames");
                         self.connection = set.ok().map(|()| connection);
                         self.heard = Instant::now();
                     }
@@ -220,7 +222,10 @@ impl TcpFrames {
             };
             match fill {
                 Fill::Over => return Ok(None),
-                Fill::Gone => self.connection = None,
+                Fill::Gone => {
+                    tracing::info!("the program that sent frames has gone");
+                    self.connection = None;
+                }
                 Fill::Full => match self.fitting(&bytes) {
                     Ok(header) => return Ok(Some(header)),
                     Err(message) => self.refuse(&message),
@@ -244,6 +249,7 @@ impl TcpFrames {
 
     /// Tell the program why it is not listened to.
     fn refuse(&mut self, message: &str) {
+        tracing::warn!(message, "refused what was sent as a frame");
         if let Some(mut connection) = self.connection.take() {
             // It may have gone already. What it still sends is read, or the answer would go with it.
             let told = connection.write_all(format!("mollifier: {message}\n").as_bytes());
@@ -279,6 +285,7 @@ impl FrameSource for TcpFrames {
             match fill {
                 Fill::Over => return Ok(super::Read::End),
                 Fill::Gone => {
+                    tracing::warn!(frame = index, "the program has gone in the middle of a frame");
                     // Its index is its own: a lost frame.
                     self.next = index.saturating_add(1);
                     self.connection = None;

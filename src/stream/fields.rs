@@ -17,8 +17,9 @@ use super::engine::Planner;
 use super::error::{BoxError, StreamError};
 use super::lanes::{Job, Lane, Lanes, Wake};
 use super::levels::phase_levels;
+use super::losses::Losses;
 use super::mark::{Before, Mark, fingerprint};
-use super::metrics::{Progress, Report};
+use super::metrics::{Progress, Report, milliseconds};
 use super::queue::{Consumer, OnFull, Pop, bounded};
 use super::tiles::{Tile, TileGrid};
 use super::validity::Saturation;
@@ -169,6 +170,10 @@ pub(super) struct Pipeline {
     taken: u64,
     lost: Vec<(u64, u64)>,
     ahead: Option<Frame>,
+    /// How long the newest frame waited in the queue, and handing over the last map took.
+    waited: Duration,
+    wrote: Duration,
+    losses: Losses,
     report: Report,
 }
 
@@ -227,6 +232,9 @@ impl Pipeline {
             taken: 0,
             lost: Vec::new(),
             ahead: None,
+            waited: Duration::ZERO,
+            wrote: Duration::ZERO,
+            losses: Losses::new(report.dropped_by_queue),
             report,
         })
     }
@@ -261,10 +269,12 @@ impl Pipeline {
                 },
             };
             self.check_frame(&captured.item, before)?;
+            self.waited = captured.at.elapsed();
             let index = captured.item.index;
             self.taken += 1;
             if before.is_some_and(|before| index <= before) {
                 self.report.repeated += 1;
+                tracing::debug!(frame = index, "frame again, or late: passed over");
                 frames.recycle(captured);
                 continue;
             }
@@ -272,9 +282,11 @@ impl Pipeline {
             if first < index {
                 self.report.lost.add(first, index);
                 self.lost.push((first, index));
+                self.losses.add(first, index);
             }
             before = Some(index);
             self.report.dropped_by_queue = dropped + frames.dropped();
+            self.losses.tell(self.report.dropped_by_queue, false);
             self.report.read = read + self.taken + frames.dropped();
             self.report.most_queued = self.report.most_queued.max(frames.depth() + 1);
 
@@ -295,6 +307,7 @@ impl Pipeline {
         self.report.interrupted = stopped();
         self.report.read = read + frames.read() + aside;
         self.report.dropped_by_queue = dropped + frames.dropped();
+        self.losses.tell(self.report.dropped_by_queue, true);
         self.report.left_in_queue = frames.depth() as u64;
         Ok(())
     }
@@ -405,6 +418,7 @@ impl Pipeline {
             frame: reference.frame.index,
             time,
             arrived: newest.arrived,
+            waited: self.waited,
             start,
             took: None,
             mark,
@@ -473,6 +487,7 @@ impl Pipeline {
             }
             let report = &mut self.report;
             let took = map.took.unwrap_or_default();
+            report.queueing.add(map.waited);
             report.compute.add(took);
             report.computed += 1;
             report.noise_sum += map.mark.statistics.noise;
@@ -482,14 +497,32 @@ impl Pipeline {
                 read: frames.read(),
                 computed: report.computed,
                 lost: report.lost.count,
+                dropped_by_queue: report.dropped_by_queue,
+                repeated: report.repeated,
+                windows_passed_over: report.windows_passed_over,
                 queued: frames.depth(),
-                latency_ms: 1e3 * map.arrived.elapsed().as_secs_f64(),
-                compute_ms: 1e3 * took.as_secs_f64(),
+                latency_ms: milliseconds(map.arrived.elapsed()),
+                queue_ms: milliseconds(map.waited),
+                compute_ms: milliseconds(took),
+                write_ms: milliseconds(self.wrote),
             };
             let (frame, time, statistics) = (map.frame, map.time, map.mark.statistics);
             let given = Map { frame, time, outputs: &map.maps, statistics, progress, mark: &map.mark };
+            let start = Instant::now();
             sink.map(&given).map_err(StreamError::Sink)?;
+            self.wrote = start.elapsed();
+            report.writing.add(self.wrote);
             report.latency.add(map.arrived.elapsed());
+            tracing::debug!(
+                frame,
+                time,
+                queued = progress.queued,
+                latency_ms = milliseconds(map.arrived.elapsed()),
+                queue_ms = progress.queue_ms,
+                compute_ms = progress.compute_ms,
+                write_ms = milliseconds(self.wrote),
+                "map"
+            );
             self.spare.push(map.maps);
         }
         Ok(())
@@ -501,6 +534,8 @@ struct Pending {
     frame: u64,
     time: f64,
     arrived: Instant,
+    /// How long its newest frame waited in the queue.
+    waited: Duration,
     start: Instant,
     /// From the start to the last tile.
     took: Option<Duration>,

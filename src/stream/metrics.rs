@@ -87,6 +87,11 @@ impl Lost {
     }
 }
 
+/// A duration as a number of milliseconds.
+pub(super) fn milliseconds(duration: Duration) -> f64 {
+    1e3 * duration.as_secs_f64()
+}
+
 /// Where a stream stands, given with every map.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Progress {
@@ -94,14 +99,24 @@ pub struct Progress {
     pub read: u64,
     /// Maps (samples for series) computed so far, this one included.
     pub computed: u64,
-    /// Frames (samples) lost so far.
+    /// Frames (samples) lost so far, those given up by the queue included.
     pub lost: u64,
+    /// Frames among them that the queue gave up.
+    pub dropped_by_queue: u64,
+    /// Frames that came again or too late: passed over.
+    pub repeated: u64,
+    /// Windows without a map because too many frames were missing between theirs.
+    pub windows_passed_over: u64,
     /// Items waiting in the queue.
     pub queued: usize,
     /// From the arrival of this map's newest frame to now, in milliseconds.
     pub latency_ms: f64,
+    /// How much of that the newest frame waited in the queue, in milliseconds.
+    pub queue_ms: f64,
     /// Computing this map (block) alone, in milliseconds.
     pub compute_ms: f64,
+    /// Handing over the map (block) before this one, in milliseconds.
+    pub write_ms: f64,
 }
 
 /// What a stream did.
@@ -129,8 +144,12 @@ pub struct Report {
     pub values: u64,
     /// From a map's newest frame out of the source to its outputs in the sink.
     pub latency: Percentiles,
+    /// How much of that the newest frame (block of samples) waited in the queue.
+    pub queueing: Percentiles,
     /// Computing alone, a map (a block of samples for series).
     pub compute: Percentiles,
+    /// Handing a map (a block) over to the sink: writing it.
+    pub writing: Percentiles,
     /// Most items that waited in the queue.
     pub most_queued: usize,
     /// Items that the queue holds.

@@ -16,6 +16,7 @@ mod fields;
 mod lanes;
 mod levels;
 mod live;
+mod losses;
 mod mark;
 mod metrics;
 mod noise;

@@ -17,8 +17,9 @@ use super::capture::{Capture, Captured};
 use super::engine::Planner;
 use super::error::{BoxError, StreamError};
 use super::lanes::Lane;
+use super::losses::Losses;
 use super::mark::{SampleMark, mix};
-use super::metrics::{Progress, Report};
+use super::metrics::{Progress, Report, milliseconds};
 use super::noise::series_noise;
 use super::queue::{Consumer, OnFull, Pop, bounded};
 use crate::source::{Read, SampleSource, Samples};
@@ -223,6 +224,10 @@ struct Pipeline<'a> {
     /// First sample behind the last gap, and the hash of all from there on.
     hashed_from: u64,
     hash: u64,
+    /// How long the newest block waited in the queue, and handing over the last one took.
+    waited: Duration,
+    wrote: Duration,
+    losses: Losses,
     report: Report,
 }
 
@@ -265,6 +270,9 @@ impl<'a> Pipeline<'a> {
             next_end: tile as u64,
             hashed_from: 0,
             hash: 0,
+            waited: Duration::ZERO,
+            wrote: Duration::ZERO,
+            losses: Losses::new(0),
             report,
         })
     }
@@ -283,6 +291,7 @@ impl<'a> Pipeline<'a> {
                 Pop::Closed => break,
             };
             arrived = captured.at;
+            self.waited = arrived.elapsed();
             self.report.most_queued = self.report.most_queued.max(blocks.depth() + 1);
             let queued = blocks.depth();
             self.take_in(&captured.item, &mut |p| p.advance(queued, arrived, sink))?;
@@ -291,6 +300,7 @@ impl<'a> Pipeline<'a> {
         self.report.interrupted = stop.load(Ordering::Acquire);
         self.report.dropped_by_queue = blocks.dropped();
         self.report.left_in_queue = blocks.depth() as u64;
+        self.losses.tell(self.report.dropped_by_queue, true);
         self.flush(blocks.depth(), arrived, sink)
     }
 
@@ -348,7 +358,11 @@ impl<'a> Pipeline<'a> {
             let got = format!("{gap} lost samples before it");
             return Err(wrong(self, got, format!("at most {LONGEST_GAP}")));
         }
-        self.report.lost.add(self.received, block.first);
+        if gap > 0 {
+            self.report.lost.add(self.received, block.first);
+            self.losses.add(self.received, block.first);
+        }
+        self.losses.tell(self.report.dropped_by_queue, false);
         let missing = vec![f64::NAN; count];
         for _ in 0..gap {
             self.append(&missing);
@@ -465,6 +479,7 @@ impl<'a> Pipeline<'a> {
             }
         }
         let compute = start.elapsed();
+        self.report.queueing.add(self.waited);
         self.report.compute.add(compute);
         let from = self.given_out;
         self.given_out = until;
@@ -473,16 +488,24 @@ impl<'a> Pipeline<'a> {
             read: self.report.read,
             computed: until,
             lost: self.report.lost.count,
+            dropped_by_queue: self.report.dropped_by_queue,
+            repeated: 0,
+            windows_passed_over: 0,
             queued,
-            latency_ms: 1e3 * arrived.elapsed().as_secs_f64(),
-            compute_ms: 1e3 * compute.as_secs_f64(),
+            latency_ms: milliseconds(arrived.elapsed()),
+            queue_ms: milliseconds(self.waited),
+            compute_ms: milliseconds(compute),
+            write_ms: milliseconds(self.wrote),
         };
         let mark =
             SampleMark { given_out: until, received: self.received, hashed_from: self.hashed_from, hash: self.hash };
         // The tile of the last block ends before one on the grid would.
         let mark = (end == self.next_end).then_some(mark);
         let block = SampleBlock { first: from, outputs: &given, progress, mark };
+        let start = Instant::now();
         sink.block(&block).map_err(StreamError::Sink)?;
+        self.wrote = start.elapsed();
+        self.report.writing.add(self.wrote);
         self.report.latency.add(arrived.elapsed());
         Ok(())
     }

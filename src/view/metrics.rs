@@ -3,24 +3,36 @@
 use std::fmt;
 use std::sync::atomic::AtomicU64;
 
+use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::stream::Progress;
 
+/// Why a frame was lost.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Reason {
+    reason: &'static str,
+}
+
 /// What a run has counted so far.
 pub(super) struct Metrics {
     registry: Registry,
     read: Gauge<u64, AtomicU64>,
-    lost: Gauge<u64, AtomicU64>,
+    lost: Family<Reason, Gauge<u64, AtomicU64>>,
+    repeated: Gauge<u64, AtomicU64>,
+    windows_passed_over: Gauge<u64, AtomicU64>,
     queued: Gauge<u64, AtomicU64>,
     noise: Gauge<f64, AtomicU64>,
     maps: Counter,
     latency: Histogram,
+    queueing: Histogram,
     compute: Histogram,
+    writing: Histogram,
     /// Maps that came while a page still held the one before: not shown, but written all the same.
     pub(super) not_shown: Counter,
     /// Pages that are open.
@@ -40,24 +52,36 @@ impl Metrics {
         let mut metrics = Self {
             registry: Registry::with_prefix("mollifier"),
             read: Gauge::default(),
-            lost: Gauge::default(),
+            lost: Family::default(),
+            repeated: Gauge::default(),
+            windows_passed_over: Gauge::default(),
             queued: Gauge::default(),
             noise: Gauge::default(),
             maps: Counter::default(),
             latency: histogram(),
+            queueing: histogram(),
             compute: histogram(),
+            writing: histogram(),
             not_shown: Counter::default(),
             pages: Gauge::default(),
         };
         let r = &mut metrics.registry;
         r.register("frames_read", "Frames that the source gave", metrics.read.clone());
-        r.register("frames_lost", "Frames that never arrived or were given up by the queue", metrics.lost.clone());
+        r.register("frames_lost", "Frames that never arrived whole, or that the queue gave up", metrics.lost.clone());
+        let repeated = "Frames that came again, or too late: passed over";
+        r.register("frames_repeated", repeated, metrics.repeated.clone());
+        let passed_over = "Windows without a map because too many of their frames are missing";
+        r.register("windows_passed_over", passed_over, metrics.windows_passed_over.clone());
         r.register("queue_frames", "Frames that wait to be computed", metrics.queued.clone());
         r.register("noise_counts", "Noise of the newest window, in the recording's values", metrics.noise.clone());
         r.register("maps", "Maps computed and written", metrics.maps.clone());
         let latency = "From a map's newest frame out of the source to its maps in the files";
         r.register_with_unit("latency", latency, Unit::Seconds, metrics.latency.clone());
+        let queueing = "How much of the latency the newest frame waited for others to be computed";
+        r.register_with_unit("queueing", queueing, Unit::Seconds, metrics.queueing.clone());
         r.register_with_unit("compute", "Computing a map", Unit::Seconds, metrics.compute.clone());
+        let writing = "Writing a map into all files, the one before the newest";
+        r.register_with_unit("writing", writing, Unit::Seconds, metrics.writing.clone());
         r.register("maps_not_shown", "Maps that no page had time for", metrics.not_shown.clone());
         r.register("pages", "Pages that are open", metrics.pages.clone());
         metrics
@@ -65,12 +89,21 @@ impl Metrics {
 
     pub(super) fn map(&self, progress: &Progress, noise: f64) {
         self.read.set(progress.read);
-        self.lost.set(progress.lost);
+        let missing = progress.lost.saturating_sub(progress.dropped_by_queue);
+        for (reason, count) in [("missing", missing), ("queue", progress.dropped_by_queue)] {
+            self.lost.get_or_create(&Reason { reason }).set(count);
+        }
+        self.repeated.set(progress.repeated);
+        self.windows_passed_over.set(progress.windows_passed_over);
         self.queued.set(progress.queued as u64);
         self.noise.set(noise);
         self.maps.inc();
         self.latency.observe(progress.latency_ms * 1e-3);
+        self.queueing.observe(progress.queue_ms * 1e-3);
         self.compute.observe(progress.compute_ms * 1e-3);
+        if progress.computed > 1 {
+            self.writing.observe(progress.write_ms * 1e-3);
+        }
     }
 
     /// All of it as OpenMetrics text.

@@ -181,6 +181,7 @@ struct Visit {
 impl Visit {
     fn new(board: Arc<Board>) -> Self {
         board.metrics.pages.inc();
+        tracing::info!(pages = board.metrics.pages.get(), "a page was opened");
         let status = board.status.subscribe();
         Self { board, status, first: true }
     }
@@ -189,6 +190,7 @@ impl Visit {
 impl Drop for Visit {
     fn drop(&mut self) {
         self.board.metrics.pages.dec();
+        tracing::info!(pages = self.board.metrics.pages.get(), "a page was closed");
     }
 }
 
