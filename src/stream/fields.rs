@@ -440,6 +440,11 @@ impl Pipeline {
             };
             told.fill(&self.window, &self.times, &self.feeds, &self.grid.tiles[tile], self.grid.tile, &mut lane);
             lane.job = Job { map, tile };
+            if self.grid.is_whole()
+                && let Some(pending) = self.pending.back_mut()
+            {
+                lane.lend(std::mem::take(&mut pending.maps));
+            }
             self.lanes.start(lane)?;
         }
         Ok(())
@@ -460,11 +465,15 @@ impl Pipeline {
 
     /// Take in the tiles that are done; `wait` waits for one first, of which some must be running.
     fn collect(&mut self, mut wait: bool) -> Result<(), StreamError> {
-        while let Some((lane, result)) = self.lanes.take(wait)? {
+        while let Some((mut lane, result)) = self.lanes.take(wait)? {
             wait = false;
             let Job { map, tile } = lane.job;
             let Some(map) = self.pending.get_mut((map - self.delivered) as usize) else { continue };
+            if self.grid.is_whole() {
+                map.maps = lane.give_back();
+            }
             match result {
+                Ok(()) if self.grid.is_whole() => {}
                 Ok(()) => stitch(&self.grid.tiles[tile], self.grid.tile, &lane, &mut map.maps),
                 Err(e) => map.failure = map.failure.take().or(Some(e)),
             }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::{self, JoinHandle};
 
-use ndarray::ArrayD;
+use ndarray::{Array2, ArrayD, Axis};
 
 use super::engine::Planner;
 use super::error::StreamError;
@@ -58,6 +58,18 @@ impl Lane {
     /// The values of output `i`, row-major.
     pub(crate) fn output(&self, i: usize) -> &[f32] {
         self.outputs[i].as_slice().expect("allocated in standard layout")
+    }
+
+    /// Put `maps`, axes (y, x) of the tile's size, in the outputs' place: where a tile is the whole frame, they are
+    /// computed where they stay.
+    pub(crate) fn lend(&mut self, maps: Vec<Array2<f32>>) {
+        self.outputs = maps.into_iter().map(|map| map.insert_axis(Axis(0)).into_dyn()).collect();
+    }
+
+    /// The maps that were lent, computed.
+    pub(crate) fn give_back(&mut self) -> Vec<Array2<f32>> {
+        let lent = self.outputs.drain(..).map(|map| map.index_axis_move(Axis(0), 0).into_dimensionality());
+        lent.map(|map| map.expect("two axes were lent")).collect()
     }
 
     /// Compute the tile whose inputs were filled in.

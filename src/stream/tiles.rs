@@ -99,6 +99,12 @@ impl TileGrid {
         Self { tile: [rows, columns], tiles }
     }
 
+    /// Whether one tile is the whole frame.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.tiles.len() == 1
+    }
+
     /// Cut frames so that `threads` workers are done soonest, with tiles of at most `largest` pixels along each axis,
     /// or four halos where that is more. Overlap costs work, so a small frame may keep fewer tiles than threads.
     #[must_use]
