@@ -382,7 +382,7 @@ fn element_of(page: &Page, place: impl FnOnce() -> Place) -> Result<Element, Sou
         }
     };
     let colour = matches!(element, Element::U8 | Element::U16 | Element::F32 | Element::F64);
-    if page.samples > 4 || (page.samples > 1 && !(colour && matches!(page.photometric, 2 | 6))) {
+    if !(1..=4).contains(&page.samples) || (page.samples > 1 && !(colour && matches!(page.photometric, 2 | 6))) {
         let got = format!("{} samples a pixel ({})", page.samples, element.name());
         return Err(SourceError::unsupported(place(), got, "grey, RGB or RGBA: split the channels first"));
     }
