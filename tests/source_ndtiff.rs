@@ -157,6 +157,10 @@ fn a_channel_is_chosen_by_number_or_name() {
         let expected: Frames = (0..3).map(|t| (t, None, Pixels::U16(values(10 * t + c)))).collect();
         assert!(frames == expected, "{choice}");
     }
+    let mut select = Selection::default();
+    select.add("c", "DIC").expect("a choice");
+    let got = message(folder.path(), &OpenOptions { select, ..options(None) });
+    assert_eq!(got, "S: got no image at --select c=DIC, expected a place that the data set has");
     let got = message(folder.path(), &options(None));
     assert_eq!(got, "S: got images at 0 and at 1 along c, expected one, or a choice: --select c=1");
 }

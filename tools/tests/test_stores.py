@@ -148,6 +148,18 @@ def test_our_own_stores_are_read(tmp_path: Path) -> None:
         assert same_maps(tmp_path / "again", tmp_path / "twin")
 
 
+@pytest.mark.parametrize(("kind", "ending"), [("zarr", "ome.zarr"), ("zarr-0.4", "v04.ome.zarr")])
+def test_our_own_stores_are_followed(tmp_path: Path, kind: str, ending: str) -> None:
+    np.save(tmp_path / "u.npy", np.concatenate([movie("<f4")] * 6))
+    store = tmp_path / "first" / f"lambda.{ending}"
+    second = start(store, tmp_path / "live", "--follow=4")
+    run(tmp_path / "u.npy", tmp_path / "first", "--format", kind, "--rate", "60")
+    record = finish(second, tmp_path / "live")
+    assert record["frames"]["read"] == 6 * FRAMES - 4
+    run(store, tmp_path / "finished")
+    assert same_maps(tmp_path / "live", tmp_path / "finished")
+
+
 def in_zarr(path: Path, version: int, axes: str, options: Options) -> None:
     """Frame by frame, as scripts do it: make the array larger, then write."""
     frames = movie()

@@ -72,8 +72,9 @@ pub(super) fn next(bytes: &[u8]) -> Result<Next, String> {
         compressed: packed != 0 || metadata_packed != 0,
         metadata: (metadata.into(), length.into()),
     };
-    // No image has no pixels: the numbers of a file made long before are still to come.
-    if rows == 0 || columns == 0 || pixels == 0 || metadata == 0 {
+    // No image has no pixels, and metadata stand behind them: the numbers of a file made long before are still to come.
+    let behind = u64::from(metadata) >= u64::from(pixels) + u64::from(rows) * u64::from(columns);
+    if rows == 0 || columns == 0 || pixels == 0 || metadata == 0 || (length == 0 && !behind) {
         return Ok(Next::Half);
     }
     Ok(Next::Entry(Box::new(entry), bytes.len() - rest.len() + NUMBERS))

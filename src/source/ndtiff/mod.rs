@@ -161,7 +161,13 @@ impl NdTiffSource {
         index.channels = names.map_or(Vec::new(), |c| c.iter().filter_map(|n| n.as_str().map(str::to_owned)).collect());
         index.renew()?;
         let first = index.frames.first_key_value().map(|(_, entry)| entry.clone());
-        let Some(first) = first else { return Err(index.nothing()) };
+        let Some(first) = first else {
+            if finished && !options.select.is_empty() {
+                let got = format!("no image at --select {}", options.select);
+                return Err(SourceError::misused(place(), got, "a place that the data set has"));
+            }
+            return Err(index.nothing());
+        };
         options.check_size(first.shape, place)?;
         element(first.kind, place)?;
 
@@ -525,7 +531,9 @@ fn interval(
         return Ok(None);
     };
     let Some(then) = elapsed(&stacks.metadata(second, place)?) else { return Ok(None) };
-    let step = Step::new((then - first) / (n - m) as f64, Some("s")).ok();
+    // Differences of decimal times are off by their rounding: to the digits that times have.
+    let rounded = format!("{:.8e}", (then - first) / (n - m) as f64).parse().unwrap_or_default();
+    let step = Step::new(rounded, Some("s")).ok();
     if let Some(step) = &step {
         warnings.push(format!("the frame interval {step} is that of the first two frames"));
     }

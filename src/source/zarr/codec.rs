@@ -177,7 +177,7 @@ mod tests {
     #[test]
     fn a_bomb_is_stopped() {
         let bomb = gzip(&vec![0; 1 << 24]);
-        assert!(bomb.len() < 100_000);
+        assert!(bomb.len() < 1 << 20);
         assert_eq!(decode(&[Codec::Gzip], bomb, 1000), Err("a chunk of 1001 bytes".to_owned()));
         let length = [0xff; 4];
         assert!(decode(&[Codec::Lz4], length.to_vec(), 1000).is_err_and(|e| e.contains("4294967295")));

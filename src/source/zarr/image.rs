@@ -80,7 +80,7 @@ impl Node {
             }
             let attributes = json["attributes"].clone();
             let is_array = json["node_type"] == "array";
-            let array = is_array.then(|| (json, Metadata { path, version: 3, text }));
+            let array = is_array.then_some((json, Metadata { path, version: 3, text }));
             return Ok(Self { version: 3, attributes, array });
         }
         let optional = |name: &str| -> Result<Option<(Value, Metadata)>, SourceError> {
