@@ -196,6 +196,50 @@ fn a_page_is_given_once_its_pixels_are_there() {
 }
 
 #[test]
+fn a_tiff_made_in_full_beforehand_gives_pages_when_they_are_written() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("run_MMStack_Pos0.ome.tif");
+    let (bytes, directory) = (2 * SHAPE[0] * SHAPE[1], 2 + 9 * 12 + 4);
+    let mut file = File::create(&path).expect("a file");
+    file.set_len(100_000).and_then(|()| file.write_all(b"II\x2a\0\x08\0\0\0")).expect("it is made");
+    let writer = thread::spawn(move || {
+        let mut at = 8;
+        for frame in 0..6 {
+            // A directory links the next one, of which nothing is there, and its own pixels come later.
+            let tags = [
+                (256, SHAPE[1]),
+                (257, SHAPE[0]),
+                (258, 16),
+                (259, 1),
+                (262, 1),
+                (273, at + directory),
+                (277, 1),
+                (278, SHAPE[0]),
+                (279, bytes),
+            ];
+            let mut out = 9_u16.to_le_bytes().to_vec();
+            for (tag, value) in tags {
+                out.extend([tag, 4_u16].iter().flat_map(|v| v.to_le_bytes()));
+                out.extend([1, value as u32].iter().flat_map(|v| v.to_le_bytes()));
+            }
+            at += directory + bytes;
+            out.extend((at as u32).to_le_bytes());
+            file.write_all(&out).expect("it is written");
+            let values: Vec<u8> = pixels(frame).iter().flat_map(|v| v.to_le_bytes()).collect();
+            for half in values.chunks(bytes / 2) {
+                thread::sleep(Duration::from_millis(15));
+                file.write_all(half).expect("it is written");
+            }
+            thread::sleep(Duration::from_millis(60));
+        }
+    });
+    let live = frames(source(&path, Some(until_idle(1.0))).expect("it appears"));
+    writer.join().expect("it writes");
+    let expected: Vec<(u64, Pixels)> = (0..6).map(|frame| (frame, Pixels::U16(pixels(frame as usize)))).collect();
+    assert!(live == expected);
+}
+
+#[test]
 fn a_wait_ends_when_it_is_told_to() {
     let folder = tempfile::tempdir().expect("a folder");
     let stop = Arc::new(AtomicBool::new(false));

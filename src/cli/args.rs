@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use mollifier::model::Aspect;
-use mollifier::source::RawFormat;
+use mollifier::source::{RawFormat, Selection};
 use mollifier::stream::{OnFull, Saturation};
 use mollifier::units::{Spacing, Step};
 
@@ -77,7 +77,10 @@ pub(crate) struct RunArgs {
     /// Replay a recording at this many frames (samples) a second
     #[arg(long, value_name = "HZ", allow_negative_numbers = true, value_parser = above_zero)]
     pub(crate) rate: Option<f64>,
-    /// Go on as the recording is written (a folder or a TIFF file), until Ctrl-C or SECONDS without a new frame
+    /// Channel, slice or position of an OME-Zarr store or NDTiff data set that has several, by number from 0 or by name
+    #[arg(long, value_name = "c=1,z=0", value_parser = selection)]
+    pub(crate) select: Option<Selection>,
+    /// Go on as the recording is written (a folder, a TIFF file, OME-Zarr, NDTiff), until Ctrl-C or SECONDS without a new frame
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, default_missing_value = "inf", value_parser = seconds)]
     pub(crate) follow: Option<f64>,
     /// Go on where an interrupted run into --out ended; from the start where there was none
@@ -278,6 +281,17 @@ fn unit(text: &str) -> Result<(String, String), String> {
 
 fn spacing(text: &str) -> Result<Spacing, String> {
     text.parse().map_err(|e: mollifier::units::UnitError| e.to_string())
+}
+
+fn selection(text: &str) -> Result<Selection, String> {
+    let mut selection = Selection::default();
+    for part in text.split(',') {
+        match part.split_once('=') {
+            Some((axis, value)) if !axis.trim().is_empty() && !value.trim().is_empty() => selection.add(axis, value)?,
+            _ => return Err("expected AXIS=PLACE, such as c=1,z=0 or c=DAPI".into()),
+        }
+    }
+    Ok(selection)
 }
 
 fn step(text: &str) -> Result<Step, String> {

@@ -188,6 +188,7 @@ pub(crate) fn identity(args: &RunArgs, model: &Model, backend: &str, spacing: &R
         "--noise": text(args.noise.map(|n| n.to_string())),
         "--saturation": text(args.saturation.map(|s| format!("{s:?}"))),
         "--column": text(args.column.clone()),
+        "--select": text(args.select.as_ref().map(ToString::to_string)),
         "--pixel-size": args.pixel_size,
         "--blur": args.blur,
     })

@@ -80,6 +80,7 @@ fn open_options(args: &RunArgs, kind: Kind) -> OpenOptions {
     options.column.clone_from(&args.column);
     options.raw.clone_from(&args.raw);
     options.timed = args.spacing.as_ref().is_none_or(|s| s.t.is_none());
+    options.select = args.select.clone().unwrap_or_default();
     if let Some(size) = &args.pixel_size {
         options.pixel_size = size.clone();
     }

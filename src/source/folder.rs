@@ -162,6 +162,11 @@ impl FrameSource for FolderSource {
     }
 }
 
+/// Whether there is a first image in a folder.
+pub(super) fn has_image(folder: &Path) -> bool {
+    fs::read_dir(folder).is_ok_and(|mut entries| entries.any(|e| e.is_ok_and(|e| is_image(&e.path()))))
+}
+
 fn is_image(path: &Path) -> bool {
     let extension = path.extension().map(|e| e.to_string_lossy().to_lowercase());
     matches!(extension.as_deref(), Some("png" | "tif" | "tiff"))

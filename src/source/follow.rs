@@ -15,7 +15,13 @@ const POLL: Duration = Duration::from_millis(10);
 const SILENT: Duration = Duration::from_secs(10);
 
 /// How long a file must not have changed before its last part counts as written.
-const SETTLED: Duration = Duration::from_millis(40);
+pub(super) const SETTLED: Duration = Duration::from_millis(40);
+/// How long something that is left out may still come where later ones are there: programs write with several threads.
+pub(super) const GRACE: Duration = Duration::from_millis(500);
+/// How long something that is not whole is waited for where later ones are there already.
+pub(super) const GIVEN_UP: Duration = Duration::from_secs(2);
+/// And how long something that the system does not give: network drives come back.
+pub(super) const OUT_OF_REACH: Duration = Duration::from_secs(30);
 
 /// Reads an input to the end that it has now, and goes on as it grows.
 #[derive(Clone, Debug)]
@@ -95,7 +101,11 @@ impl Settling {
 
     /// How long the file has been as it is now.
     pub(super) fn unchanged(&mut self, now: &Metadata) -> Duration {
-        let state = (now.len(), now.modified().unwrap_or(SystemTime::UNIX_EPOCH));
+        self.unchanged_state((now.len(), now.modified().unwrap_or(SystemTime::UNIX_EPOCH)))
+    }
+
+    /// How long a file, or several together, have had this length and time.
+    pub(super) fn unchanged_state(&mut self, state: (u64, SystemTime)) -> Duration {
         if self.seen != Some(state) {
             *self = Self { seen: Some(state), since: Instant::now() };
         }

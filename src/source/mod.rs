@@ -15,11 +15,14 @@ mod folder;
 mod follow;
 mod frame;
 mod localisations;
+mod ndtiff;
 mod npy;
 mod raw;
+mod select;
 mod tcp;
 mod text;
 mod tiff;
+mod zarr;
 
 use std::fs::File;
 use std::io::BufReader;
@@ -30,6 +33,7 @@ pub use folder::FolderSource;
 pub use follow::Follow;
 pub use frame::{Frame, Pixels, Samples};
 pub use raw::{RawFormat, RawFormatError, from_reader};
+pub use select::Selection;
 pub use tiff::TiffSource;
 
 use crate::model::Kind;
@@ -55,8 +59,10 @@ pub struct OpenOptions {
     pub raw: Option<RawFormat>,
     /// Pixels that one frame may have, checked before memory is taken; 2^28 unless changed.
     pub max_pixels: usize,
-    /// Go on as the input grows: a folder of images, or a TIFF file.
+    /// Go on as the input grows: a folder of images, a TIFF file, an OME-Zarr store or an NDTiff data set.
     pub follow: Option<Follow>,
+    /// Which channel, slice or position of a recording that has several.
+    pub select: Selection,
 }
 
 impl OpenOptions {
@@ -73,6 +79,7 @@ impl OpenOptions {
             raw: None,
             max_pixels: 1 << 28,
             follow: None,
+            select: Selection::default(),
         }
     }
 
@@ -97,13 +104,23 @@ pub enum Input {
 
 /// Open a file, a folder, standard input (`-`) or a port (`tcp://ADDRESS:PORT`), as the model's kind takes it.
 ///
-/// Fields: TIFF, PNG, a folder of them, NPY and NPZ of (y, x) or (t, y, x). Series: CSV, NPY and NPZ of (sample)
+/// Fields: TIFF, PNG, a folder of them, OME-Zarr, NDTiff, NPY and NPZ of (y, x) or (t, y, x). Series: CSV, NPY and NPZ of (sample)
 /// or (channel, sample). Localisations: a ThunderSTORM or Picasso table, which is drawn as one density map, or anything that
 /// fields come from. Standard input: see [`from_reader`].
 ///
 /// # Errors
 /// An input that cannot be opened, is damaged or of an unknown format, or does not fit the kind.
 pub fn open(path: &str, options: &OpenOptions) -> Result<Input, SourceError> {
+    let no_selection = || match &options.select {
+        none if none.is_empty() => Ok(()),
+        some => {
+            let expected = "--select with an OME-Zarr store or an NDTiff data set only";
+            Err(SourceError::misused(Place::whole(path), format!("--select {some}"), expected))
+        }
+    };
+    if path == "-" || path.contains("://") {
+        no_selection()?;
+    }
     if path == "-" {
         if options.follow.is_some() {
             let expected = "a folder or a TIFF file: standard input is read until it ends, as it comes";
@@ -137,14 +154,24 @@ pub fn open(path: &str, options: &OpenOptions) -> Result<Input, SourceError> {
         return Err(SourceError::misused(place(), "a format of raw frames", "it with standard input (-) only"));
     }
     if let Some(follow) = &options.follow {
-        // A file's first bytes say what it is.
-        let there = |m: std::fs::Metadata| m.is_dir() || m.len() >= 16;
+        // A file's first bytes say what it is, and a folder's first files.
+        let told =
+            || zarr::is_zarr(file_path) || ndtiff::data_set(file_path, true).is_some() || folder::has_image(file_path);
+        let there = |m: std::fs::Metadata| if m.is_dir() { told() } else { m.len() >= 16 };
         follow.wait(|| std::fs::metadata(file_path).is_ok_and(there).then_some(()));
     }
+    let data_set = ndtiff::data_set(file_path, options.follow.is_some());
+    if zarr::is_zarr(file_path) || data_set.is_some() {
+        let what = if data_set.is_some() { "an NDTiff data set" } else { "a Zarr store" };
+        frames_wanted(what)?;
+        no_column(what)?;
+        return Ok(Input::Frames(match data_set {
+            Some(folder) => Box::new(ndtiff::NdTiffSource::open(file_path, &folder, options)?),
+            None => Box::new(zarr::ZarrSource::open(file_path, options)?),
+        }));
+    }
+    no_selection()?;
     if file_path.is_dir() {
-        if file_path.join(".zattrs").exists() || file_path.join("zarr.json").exists() {
-            return Err(SourceError::unsupported(place(), "a Zarr store", "TIFF, PNG or NPY"));
-        }
         frames_wanted("a folder of images")?;
         no_column("a folder of images")?;
         return Ok(Input::Frames(folder::open_folder(file_path, options)?));
@@ -159,7 +186,7 @@ pub fn open(path: &str, options: &OpenOptions) -> Result<Input, SourceError> {
     };
     let is_tiff = matches!(start, [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..]);
     if options.follow.is_some() && !is_tiff {
-        let expected = "a TIFF file or a folder of images";
+        let expected = "a TIFF file, a folder of images, an OME-Zarr store or an NDTiff data set";
         return Err(SourceError::misused(place(), "--follow with a file that is no TIFF", expected));
     }
     match start {

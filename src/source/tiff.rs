@@ -168,8 +168,10 @@ impl TiffSource {
                 }
             }
             let (_, offset) = *self.chain.pages.get(self.next as usize)?;
-            let later = self.chain.pages.len() > self.next as usize + 1;
-            let page = self.header.page(&mut self.file, offset, self.length, || place.clone()).ok()?;
+            let mut page_at = |offset| self.header.page(&mut self.file, offset, self.length, || place.clone()).ok();
+            let page = page_at(offset)?;
+            // In a file that was made long before, a later directory may be linked and still be zero.
+            let later = self.chain.pages.get(self.next as usize + 1).is_some_and(|(_, at)| page_at(*at).is_some());
             let whole = page.end(self.element) <= self.length && !page.offsets.is_empty();
             (whole && (later || settled)).then_some(())
         };

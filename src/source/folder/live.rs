@@ -5,19 +5,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
-use super::super::follow::{Follow, Settling};
+use super::super::follow::{Follow, GIVEN_UP, GRACE, OUT_OF_REACH, Settling};
 use super::super::{FrameInfo, FrameSource, OpenOptions, Place, Read, SourceError};
 use super::{describe, frame_indices, gcd, images, natural_order, number_of, read_image};
 use crate::source::{Frame, Pixels};
 
 /// Files that show what the numbers in their names mean.
 const TELLING: usize = 3;
-/// How long a number that is left out may still come: cameras write with several threads.
-const GRACE: Duration = Duration::from_millis(500);
-/// How long a file that is no whole image is waited for where later ones are there already.
-const GIVEN_UP: Duration = Duration::from_secs(2);
-/// And how long one that the system does not give: network drives come back.
-const OUT_OF_REACH: Duration = Duration::from_secs(30);
 /// How often the folder is listed even if it says that it has not changed: network drives tell late. Where the next
 /// name is known, it is looked for by itself and the folder is listed no more often than this: after a night there are
 /// many files.
