@@ -208,6 +208,40 @@ fn damage_gives_one_line() {
 }
 
 #[test]
+fn bytes_changed_anywhere_give_frames_or_one_line() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut writer = Writer::new(folder.path(), r#"{"Interval_ms":500}"#, 3);
+    (0..3).for_each(|t| writer.put(&format!(r#"{{"time":{t}}}"#), &values(t), &own(500.0 * t as f64)));
+    let options = OpenOptions { max_pixels: 10_000, ..options(None) };
+    let mut seed = 1_u64;
+    let mut random = |below: usize| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 33) as usize % below
+    };
+    let mut refused = 0;
+    for round in 0..900 {
+        let path = folder.path().join(["NDTiff.index", "NDTiffStack.tif"][round % 2]);
+        let sound = fs::read(&path).expect("it is there");
+        let mut bytes = sound.clone();
+        for _ in 0..1 + random(3) {
+            let at = random(bytes.len().min(300));
+            bytes[at] = if random(2) == 0 { b'0' + random(10) as u8 } else { random(256) as u8 };
+        }
+        fs::write(&path, &bytes).expect("changed");
+        let error = match drain(folder.path(), &options) {
+            Ok((_, _, error)) => error,
+            Err(error) => Some(error),
+        };
+        if let Some(error) = error {
+            assert_eq!(error.to_string().lines().count(), 1, "{error}");
+            refused += 1;
+        }
+        fs::write(&path, &sound).expect("mended");
+    }
+    assert!((200..900).contains(&refused), "{refused}");
+}
+
+#[test]
 fn a_file_outside_the_data_set_is_not_opened() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut writer = Writer::new(folder.path(), "{}", 3);

@@ -240,6 +240,71 @@ fn damage_gives_one_line() {
 }
 
 #[test]
+fn bytes_changed_anywhere_give_frames_or_one_line() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let root = folder.path().join("a.ome.zarr");
+    store(&root, 3);
+    (0..3).for_each(|frame| put_all(&root, frame));
+    // A shard of three frames with its index, beside the chunks.
+    let sharded = json!([{ "name": "sharding_indexed", "configuration": {
+        "chunk_shape": [1, 12, 20], "codecs": [{ "name": "bytes", "configuration": { "endian": "little" } }],
+        "index_codecs": [{ "name": "bytes" }], "index_location": "start" } }]);
+    let mut shard = Vec::new();
+    let chunks: Vec<Vec<u8>> = (0..3).flat_map(|frame| cells().map(move |cell| chunk(frame, cell))).collect();
+    for (i, chunk) in chunks.iter().enumerate() {
+        let at = 16 * chunks.len() + i * chunk.len();
+        shard.extend([at as u64, chunk.len() as u64].iter().flat_map(|v| v.to_le_bytes()));
+    }
+    shard.extend(chunks.concat());
+    let mut json = array(&[3, 20, 33], &[3, 24, 40]);
+    json["codecs"] = sharded;
+    let second = folder.path().join("b.ome.zarr");
+    store(&second, 3);
+    write(&second.join("0/zarr.json"), &json);
+    fs::create_dir_all(second.join("0/c/0/0"))
+        .and_then(|()| fs::write(second.join("0/c/0/0/0"), &shard))
+        .expect("written");
+    let whole = read(&second, &options(None)).expect("a store").1;
+    assert!(whole == read(&root, &options(None)).expect("a store").1);
+
+    let files = ["zarr.json", "0/zarr.json", "0/c/0/0/0"];
+    let mut seed = 1_u64;
+    let mut random = |below: usize| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 33) as usize % below
+    };
+    // Sizes that a change makes larger are over this limit, so that no test takes long.
+    let options = OpenOptions { max_pixels: 10_000, ..options(None) };
+    let mut refused = 0;
+    for round in 0..900 {
+        let (root, file) = ([&root, &second][round % 2], files[round % 3]);
+        let path = root.join(file);
+        let sound = fs::read(&path).expect("it is there");
+        let mut bytes = sound.clone();
+        // The index is what can go wrong in a shard.
+        let reach = if file.ends_with("json") { bytes.len() } else { 192 };
+        for _ in 0..1 + random(3) {
+            let at = random(reach);
+            bytes[at] = if random(2) == 0 { b'0' + random(10) as u8 } else { random(256) as u8 };
+        }
+        fs::write(&path, &bytes).expect("changed");
+        if let Ok(Input::Frames(mut source)) = open(&root.display().to_string(), &options) {
+            let mut frame = Frame::default();
+            for _ in 0..4 {
+                if source.read(&mut frame).is_err_and(|e| e.to_string().lines().count() == 1) {
+                    refused += 1;
+                    break;
+                }
+            }
+        } else {
+            refused += 1;
+        }
+        fs::write(&path, &sound).expect("mended");
+    }
+    assert!((200..900).contains(&refused), "{refused}");
+}
+
+#[test]
 fn a_store_that_grows_gives_its_frames_when_they_are_whole() {
     let folder = tempfile::tempdir().expect("a folder");
     let root = folder.path().join("a.ome.zarr");

@@ -16,6 +16,8 @@ const ENTRY: u64 = 16;
 const SUM: u64 = 4;
 /// Decoded chunks of several frames that are kept, in bytes.
 const KEPT: u64 = 1 << 30;
+/// And how many of them.
+const MOST_KEPT: u64 = 1 << 16;
 
 /// Size and time of a file, or of several together.
 pub(super) type State = (u64, SystemTime);
@@ -90,6 +92,11 @@ impl Chunks {
     /// Frames that the chunk of a frame has.
     pub(super) fn frames_in_chunk(&self) -> u64 {
         self.layout.t.map_or(1, |t| self.array.chunk[t])
+    }
+
+    /// Chunks that a frame takes.
+    pub(super) fn in_frame(&self) -> u64 {
+        self.grid[0] * self.grid[1]
     }
 
     /// Frames that the file of a frame has.
@@ -191,9 +198,10 @@ impl Chunks {
         }
         let several = self.frames_in_chunk() > 1;
         let bytes = self.array.chunk_values() * size as u64;
-        let keep = several && bytes.saturating_mul(self.grid[0] * self.grid[1]) <= KEPT;
+        let cells = self.in_frame();
+        let keep = several && cells <= MOST_KEPT && bytes.saturating_mul(cells) <= KEPT;
         if keep {
-            self.kept.resize((self.grid[0] * self.grid[1]) as usize, None);
+            self.kept.resize(cells as usize, None);
         }
         let mut there = 0;
         for (slot, cell) in self.cells().enumerate() {
@@ -218,7 +226,7 @@ impl Chunks {
         }
         Ok(match there {
             0 => Found::Nothing,
-            n if n == self.grid[0] * self.grid[1] => Found::Whole,
+            n if n == cells => Found::Whole,
             _ => Found::Filled,
         })
     }

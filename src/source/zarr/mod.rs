@@ -27,8 +27,8 @@ use crate::source::Frame;
 const AHEAD: u64 = 64;
 /// How often later frames are looked for, and a frame that is not whole is read again.
 const AGAIN: Duration = Duration::from_millis(100);
-/// Frames at the end of a finished store that are looked at to see whether anybody wrote them.
-const LOOKED_AT: u64 = 4096;
+/// Chunks at the end of a finished store that are looked for, to see how many frames nobody wrote.
+const LOOKED_FOR: u64 = 1 << 15;
 
 /// The recording of a Zarr store as frames, axes (y, x), in the order of its time axis.
 ///
@@ -275,7 +275,7 @@ fn layout(image: &Image, options: &OpenOptions, place: &dyn Fn() -> Place) -> Re
 fn unwritten(chunks: &mut Chunks) -> u64 {
     let (count, step) = (chunks.count(), chunks.frames_in_chunk());
     let mut end = count;
-    for _ in 0..LOOKED_AT {
+    for _ in 0..LOOKED_FOR / chunks.in_frame() {
         let Some(last) = end.checked_sub(1) else { break };
         if chunks.find(last) {
             break;
