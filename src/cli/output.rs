@@ -4,13 +4,15 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use mollifier::model::{Model, Transform};
-use mollifier::sink::{Destination, Entry, Format, Kept, MapInfo, OutputSet, SeriesInfo};
+use mollifier::sink::{Destination, Entry, Format, Kept, MapInfo, OutputSet, SeriesInfo, TableInfo};
+use mollifier::source::Described;
 use mollifier::stream::{BoxError, Map, SampleBlock};
 use serde_json::{Value, json};
 
 use super::args::{FormatArg, RunArgs};
 use super::counted;
 use super::failure::misuse;
+use super::run::every;
 use super::spacing::RunSpacing;
 
 /// The files of one run, under construction.
@@ -32,6 +34,8 @@ impl Outputs {
         spacing: &RunSpacing,
         shape: [usize; 2],
         maps: Option<u64>,
+        tables: &[TableInfo],
+        described: &Described,
         run: Value,
     ) -> Result<Option<Self>> {
         let Some(dir) = &args.out else { return no_folder(args) };
@@ -48,10 +52,14 @@ impl Outputs {
                 spacing: spacing.spacing.clone(),
                 log_scale: o.transform == Transform::Log && o.name != "std",
                 description: description(model),
+                // Of a recording that is still being written nothing is final.
+                recording: described.name.clone().filter(|_| args.follow.is_none()),
+                acquired: described.acquired.clone().filter(|_| args.follow.is_none()),
             })
             .collect();
         let formats = formats(args, &Format::DEFAULT_MAPS)?;
-        let set = OutputSet::create(&Destination { dir, formats: &formats, run, resume: args.resume }, &infos)?;
+        let to = Destination { tables, run, resume: args.resume, ..Destination::new(dir, &formats) };
+        let set = OutputSet::create(&to, &infos)?;
         Ok(Some(Self::new(set, dir, Vec::new())))
     }
 
@@ -79,7 +87,8 @@ impl Outputs {
             })
             .collect();
         let formats = formats(args, &Format::DEFAULT_SERIES)?;
-        let set = OutputSet::create_series(&Destination { dir, formats: &formats, run, resume: args.resume }, &infos)?;
+        let to = Destination { run, resume: args.resume, ..Destination::new(dir, &formats) };
+        let set = OutputSet::create_series(&to, &infos)?;
         Ok(Some(Self::new(set, dir, vec![Vec::new(); infos.len()])))
     }
 
@@ -103,10 +112,19 @@ impl Outputs {
         Ok(self.written)
     }
 
-    /// Append one window's maps.
-    pub(crate) fn map(&mut self, map: &Map<'_>) -> Result<(), BoxError> {
+    /// Maps or samples written so far.
+    pub(crate) fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// Append one window's maps, and what else there is to them.
+    pub(crate) fn map(&mut self, map: &Map<'_>, extras: Extras) -> Result<(), BoxError> {
         let slices: Vec<&[f32]> = map.outputs.iter().filter_map(|a| a.as_slice()).collect();
-        let note = serde_json::to_value(map.mark)?;
+        let mut note = serde_json::to_value(map.mark)?;
+        if let Some(fields) = note.as_object_mut() {
+            fields.extend(extras.fields);
+            fields.insert("rows".to_owned(), Value::Object(extras.rows));
+        }
         self.set.write(self.written, map.frame, map.time, &slices, note)?;
         self.written += 1;
         Ok(())
@@ -154,6 +172,25 @@ impl Outputs {
     }
 }
 
+/// What goes into the journal with a map besides its mark.
+#[derive(Debug, Default)]
+pub(crate) struct Extras {
+    rows: serde_json::Map<String, Value>,
+    fields: serde_json::Map<String, Value>,
+}
+
+impl Extras {
+    /// A row of the table of this name.
+    pub(crate) fn row(&mut self, table: &str, row: String) {
+        self.rows.insert(table.to_owned(), Value::String(row));
+    }
+
+    /// What the map's entry in run.json has under this name.
+    pub(crate) fn field(&mut self, name: &str, value: Value) {
+        self.fields.insert(name.to_owned(), value);
+    }
+}
+
 fn file_name(path: &Path) -> Option<String> {
     Some(path.file_name()?.to_string_lossy().into_owned())
 }
@@ -190,6 +227,9 @@ pub(crate) fn identity(args: &RunArgs, model: &Model, backend: &str, spacing: &R
         "--column": text(args.column.clone()),
         "--pixel-size": args.pixel_size,
         "--blur": args.blur,
+        "--every": every(args, model.contract.kind),
+        "--region": text(args.region.map(|r| format!("{r:?}"))),
+        "--roi": text((!args.roi.is_empty()).then(|| args.roi.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "))),
     })
 }
 
