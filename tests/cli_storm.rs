@@ -72,27 +72,27 @@ fn a_growing_table_gives_the_files_of_the_finished_one_also_after_a_kill() {
     };
     let mut following = spawn(&with(&live, &["--follow=2"]));
     let mut victim = spawn(&with(&killed, &["--follow=60"]));
-    let mut file = fs::File::create(&path).expect("a file");
-    let (mut gone, mut maps) = (false, 0);
-    for piece in text.as_bytes().chunks(9973) {
-        file.write_all(piece).expect("it is written");
-        thread::sleep(Duration::from_millis(12));
+    let maps = || {
         let journal = fs::read_to_string(Path::new(&killed).join("journal.jsonl")).unwrap_or_default();
-        if !gone && journal.lines().count() > 4 {
-            victim.kill().expect("it is killed");
-            victim.wait().expect("it has ended");
-            (gone, maps) = (true, journal.lines().count() - 1);
+        journal.lines().count().saturating_sub(1)
+    };
+    let mut file = fs::File::create(&path).expect("a file");
+    let mut pieces = text.as_bytes().chunks(9973);
+    let deadline = Instant::now() + Duration::from_secs(60);
+    // Killed while the table grows, unless the machine is too busy.
+    while maps() < 4 {
+        assert!(Instant::now() < deadline, "no map in time");
+        if let Some(piece) = pieces.next() {
+            file.write_all(piece).expect("it is written");
         }
+        thread::sleep(Duration::from_millis(12));
     }
-    if !gone {
-        let deadline = Instant::now() + Duration::from_secs(60);
-        while fs::read_to_string(Path::new(&killed).join("journal.jsonl")).unwrap_or_default().lines().count() < 4 {
-            assert!(Instant::now() < deadline, "no map in time");
-            thread::sleep(Duration::from_millis(5));
-        }
-        victim.kill().expect("it is killed");
-        victim.wait().expect("it has ended");
-        maps = 1;
+    victim.kill().expect("it is killed");
+    victim.wait().expect("it has ended");
+    let maps = maps();
+    for piece in pieces {
+        file.write_all(piece).expect("it is written");
+        thread::sleep(Duration::from_millis(5));
     }
     assert!(following.wait().expect("it ends").success());
     let strs = |v: Vec<String>| -> Vec<u8> {

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use mollifier::model::Kind;
 use mollifier::source::{Count, Follow, Frame, FrameSource, Input, OpenOptions, Pixels, Read, SourceError, open};
+use proptest::prelude::*;
 
 const HEADER: &str = "\"id\",\"frame\",\"x [nm]\",\"y [nm]\",\"uncertainty_xy [nm]\"\n";
 
@@ -208,4 +209,20 @@ fn maps_that_are_not_wanted_are_counted_and_not_drawn() -> Result<(), SourceErro
     rest.skip_to(4)?;
     assert!(maps(rest)?.0 == all[4..]);
     Ok(())
+}
+
+proptest! {
+    #[test]
+    fn whatever_a_table_holds_it_is_read_or_refused(text in "(frame|x \\[nm\\]|y \\[nm\\]|[,;\t\n\"# .e0-9-]|[0-9]{1,3}){0,60}") {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("locs.csv");
+        for header in ["", HEADER, "x [nm];frame;y [nm]\n"] {
+            fs::write(&path, format!("{header}{text}")).expect("it is written");
+            for options in [options(Some(1), Some("y=0um:1um,x=0um:1um"), None), options(Some(7), None, None)] {
+                if let Err(error) = source(&path, &OpenOptions { max_pixels: 1 << 16, ..options }).and_then(maps) {
+                    prop_assert!(!error.to_string().contains('\n'), "{}", error);
+                }
+            }
+        }
+    }
 }

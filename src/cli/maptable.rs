@@ -112,8 +112,14 @@ impl MapTable {
 /// Median, mean, 5 and 95 % of the values that something tells of, and the share of all that are missing.
 fn statistics(values: &[f32], support: Option<&[f32]>, sample: &mut Vec<f32>) -> [f64; 5] {
     let tells = |i: usize| support.is_none_or(|s| s[i] >= SUPPORTED);
-    let missing = values.iter().filter(|v| v.is_nan()).count() as f64 / values.len().max(1) as f64;
-    let (sum, count) = finite(values.iter().enumerate().filter(|(i, _)| tells(*i)).map(|(_, v)| *v));
+    let (mut missing, mut sum, mut count) = (0_usize, 0.0, 0_usize);
+    for (i, value) in values.iter().enumerate() {
+        let counts = value.is_finite() && tells(i);
+        missing += usize::from(value.is_nan());
+        sum += if counts { f64::from(*value) } else { 0.0 };
+        count += usize::from(counts);
+    }
+    let missing = missing as f64 / values.len().max(1) as f64;
     // An odd stride meets every column of an image with an even number of them.
     let stride = if values.len() > SAMPLED { (values.len() / SAMPLED) | 1 } else { 1 };
     sample.clear();
@@ -125,7 +131,7 @@ fn statistics(values: &[f32], support: Option<&[f32]>, sample: &mut Vec<f32>) ->
         }
         None => f64::NAN,
     };
-    [at(0.5), sum / count, at(0.05), at(0.95), missing]
+    [at(0.5), sum / count as f64, at(0.05), at(0.95), missing]
 }
 
 /// Sum and number of what is finite.

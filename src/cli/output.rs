@@ -12,8 +12,19 @@ use serde_json::{Value, json};
 use super::args::{FormatArg, RunArgs};
 use super::counted;
 use super::failure::misuse;
-use super::run::every;
 use super::spacing::RunSpacing;
+
+/// The maps that will come.
+pub(crate) struct Expected<'a> {
+    /// Rows and columns.
+    pub(crate) shape: [usize; 2],
+    /// How many, where that is known.
+    pub(crate) maps: Option<u64>,
+    /// Tables with a row for each.
+    pub(crate) tables: &'a [TableInfo],
+    /// What the recording's file says of it.
+    pub(crate) described: &'a Described,
+}
 
 /// The files of one run, under construction.
 pub(crate) struct Outputs {
@@ -27,17 +38,15 @@ pub(crate) struct Outputs {
 }
 
 impl Outputs {
-    /// The files for maps of `shape` (y, x), if any were asked for; `maps` is how many will come.
+    /// The files for maps, if any were asked for.
     pub(crate) fn for_maps(
         args: &RunArgs,
         model: &Model,
         spacing: &RunSpacing,
-        shape: [usize; 2],
-        maps: Option<u64>,
-        tables: &[TableInfo],
-        described: &Described,
+        expected: &Expected<'_>,
         run: Value,
     ) -> Result<Option<Self>> {
+        let Expected { shape, maps, tables, described } = *expected;
         let Some(dir) = &args.out else { return no_folder(args) };
         let infos: Vec<_> = model
             .contract
@@ -211,7 +220,14 @@ fn files_of_earlier_runs(dir: &Path, replaced: &[String]) -> Vec<String> {
 
 /// What has to be the same for a run to go on where another one ended: whatever its maps depend on, but the recording,
 /// which shows by itself whether it is the same.
-pub(crate) fn identity(args: &RunArgs, model: &Model, backend: &str, spacing: &RunSpacing, size: &[usize]) -> Value {
+pub(crate) fn identity(
+    args: &RunArgs,
+    model: &Model,
+    backend: &str,
+    spacing: &RunSpacing,
+    size: &[usize],
+    every: Option<u64>,
+) -> Value {
     let text = |value: Option<String>| value.map_or(Value::Null, Value::String);
     json!({
         "mollifier": env!("CARGO_PKG_VERSION"),
@@ -227,7 +243,7 @@ pub(crate) fn identity(args: &RunArgs, model: &Model, backend: &str, spacing: &R
         "--column": text(args.column.clone()),
         "--pixel-size": args.pixel_size,
         "--blur": args.blur,
-        "--every": every(args, model.contract.kind),
+        "--every": every,
         "--region": text(args.region.map(|r| format!("{r:?}"))),
         "--roi": text((!args.roi.is_empty()).then(|| args.roi.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "))),
     })

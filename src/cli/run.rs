@@ -28,7 +28,7 @@ use super::failure::misuse;
 use super::givens::gather;
 use super::interrupt::stop_flag;
 use super::maptable::{self, MapTable};
-use super::output::{Extras, Outputs, identity};
+use super::output::{Expected, Extras, Outputs, identity};
 use super::progress::ProgressLine;
 use super::record::{Record, map_entry};
 use super::roi::Roi;
@@ -81,7 +81,7 @@ fn open_options(args: &RunArgs, kind: Kind) -> OpenOptions {
 }
 
 /// After how many camera frames a table of localisations is drawn anew, unless it is drawn once.
-pub(crate) fn every(args: &RunArgs, kind: Kind) -> Option<u64> {
+fn every(args: &RunArgs, kind: Kind) -> Option<u64> {
     let live = args.follow.is_some() && kind == Kind::Localisations;
     args.every.map(u64::from).or(live.then_some(EVERY))
 }
@@ -356,13 +356,15 @@ fn images(
     }
     let total = info.count.map(|n| n + 1 - contract.window as u64);
     let page = args.view.map(|address| Page::open(address, model, &set.spacing, &info, total)).transpose()?;
-    let run = identity(args, model, backend.name(), &set.spacing, &info.shape);
+    let every = every(args, contract.kind).filter(|_| info.rendered);
+    let run = identity(args, model, backend.name(), &set.spacing, &info.shape, every);
     let table = MapTable::new(contract, &set.spacing, &args.roi);
-    let growing = set.tally.clone().filter(|_| every(args, contract.kind).is_some());
+    let growing = set.tally.clone().filter(|_| every.is_some());
     let convergence = growing.map(|tally| Convergence::new(contract, tally));
     let tables: Vec<_> =
         std::iter::once(table.info()).chain(convergence.as_ref().map(|_| Convergence::info())).collect();
-    let outputs = Outputs::for_maps(args, model, &set.spacing, info.shape, total, &tables, &set.described, run)?;
+    let expected = Expected { shape: info.shape, maps: total, tables: &tables, described: &set.described };
+    let outputs = Outputs::for_maps(args, model, &set.spacing, &expected, run)?;
     set.note(outputs.as_ref());
     let source = match &page {
         Some(page) => page.watch(source),
@@ -445,7 +447,7 @@ fn samples(
         Some(rate) => Box::new(Paced::new(source, rate, stop)),
         None => source,
     };
-    let run = identity(args, model, backend.name(), &set.spacing, &[info.channels.len().max(1)]);
+    let run = identity(args, model, backend.name(), &set.spacing, &[info.channels.len().max(1)], None);
     let outputs = Outputs::for_samples(args, model, &set.spacing, &info.channels, run)?;
     set.note(outputs.as_ref());
     let mut sink = Writer {

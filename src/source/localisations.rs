@@ -181,7 +181,11 @@ impl LocalisationSource {
         let pixel = Some(options.pixel_size.clone());
         let spacing = Spacing { t: None, y: pixel.clone(), x: pixel };
         let shape = density.shape();
-        let when = options.every.map_or(String::new(), |n| format!(", a map after every {n} camera frames"));
+        let when = match options.every {
+            None => String::new(),
+            Some(1) => ", a map after every camera frame".to_owned(),
+            Some(n) => format!(", a map after every {n} camera frames"),
+        };
         let info = FrameInfo {
             name: name.to_owned(),
             shape,

@@ -170,3 +170,18 @@ def test_the_summary_says_what_the_maps_say(tmp_path: Path) -> None:
     assert image["AcquisitionDate"] == "2026-03-01T12:30:00"
     group = json.loads((out / "lambda.ome.zarr" / "zarr.json").read_text())
     assert group["attributes"]["mollifier"]["acquired"] == "2026-03-01T12:30:00"
+
+
+@pytest.mark.usefixtures("mollifier")
+def test_what_imagej_says_of_a_recording_is_kept(tmp_path: Path) -> None:
+    y, x = np.mgrid[0:64, 0:64]
+    movie = np.stack([30000 + 9000 * np.exp(-0.05 * t) * np.sin(x / 7) * np.cos(y / 9) for t in range(5)])
+    path = tmp_path / "movie.tif"
+    metadata = {"axes": "TYX", "unit": "um", "finterval": 2.0, "Info": "the camera's own words"}
+    tifffile.imwrite(path, movie.astype(np.uint16), imagej=True, resolution=(10, 10), metadata=metadata)
+    record = run("heat-transient-closed-form", path, tmp_path / "out", "--with", "m=0")
+    said = record["input_metadata"]
+    assert said["description"].startswith("ImageJ=")
+    assert "frames=5" in said["description"]
+    assert said["spacing"]["t"] == {"value": 2.0, "unit": "s"}
+    assert "name" not in said
