@@ -8,29 +8,8 @@ use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use program::{Bench, command, record, run};
+use program::{Bench, assert_same, command, files, record, run};
 use serde_json::Value;
-
-/// All files but the record, by name.
-fn files(out: &str) -> Vec<(String, Vec<u8>)> {
-    let mut files: Vec<_> = fs::read_dir(out)
-        .expect("the folder")
-        .map(|e| e.expect("an entry").path())
-        .filter(|p| p.file_name().is_some_and(|n| n != "run.json"))
-        .map(|p| (p.file_name().unwrap_or_default().to_string_lossy().into_owned(), fs::read(&p).expect("a file")))
-        .collect();
-    files.sort();
-    files
-}
-
-fn assert_same(a: &str, b: &str) {
-    let (a, b) = (files(a), files(b));
-    let names = |f: &[(String, Vec<u8>)]| f.iter().map(|f| f.0.clone()).collect::<Vec<_>>();
-    assert_eq!(names(&a), names(&b));
-    for (a, b) in a.iter().zip(&b) {
-        assert!(a.1 == b.1, "{} differs", a.0);
-    }
-}
 
 /// The record without what depends on the moment.
 fn lasting(out: &str) -> Value {

@@ -19,6 +19,8 @@ fn map_info(name: &str, shape: [usize; 2], maps: Option<u64>) -> MapInfo {
         spacing: "t=2s,y=0.1um,x=0.1um".parse().expect("a spacing"),
         log_scale: true,
         description: "transient heat, u_t = div(lambda grad u)".into(),
+        recording: None,
+        acquired: None,
     }
 }
 

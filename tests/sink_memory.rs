@@ -31,6 +31,8 @@ fn memory_is_flat_over_maps_and_samples() -> Outcome {
         spacing: "t=2s,y=0.1um,x=0.1um".parse()?,
         log_scale: true,
         description: String::new(),
+        recording: None,
+        acquired: None,
     };
     let map: Vec<f32> = (0..128 * 128).map(|i| 1.0 + i as f32).collect();
     let mut set = OutputSet::create(

@@ -4,8 +4,11 @@
 use std::error::Error;
 use std::fs;
 use std::path::Path;
+use std::sync::LazyLock;
 
-use mollifier::sink::{Destination, Format, Kept, MapInfo, OutputSet, SeriesInfo, SinkError};
+use mollifier::sink::{
+    CurveInfo, Destination, Format, Kept, MapInfo, OutputSet, PanelInfo, SeriesInfo, SinkError, TableInfo,
+};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::{Value, json};
@@ -27,6 +30,8 @@ fn map_info(name: &str) -> MapInfo {
         spacing: "t=2s,y=0.1um,x=0.1um".parse().expect("a spacing"),
         log_scale: true,
         description: String::new(),
+        recording: None,
+        acquired: None,
     }
 }
 
@@ -48,8 +53,31 @@ fn map(output: usize, number: u64) -> Vec<f32> {
     map
 }
 
+/// A table with a picture, as the curves of a run, and one without.
+static TABLES: LazyLock<[TableInfo; 2]> = LazyLock::new(|| {
+    let panel = |column, log_scale| PanelInfo {
+        title: "a panel".into(),
+        columns: vec![(column, "a column".into()), (1, "another".into())],
+        log_scale,
+    };
+    let panels = vec![panel(2, true), panel(1, false)];
+    let curves = CurveInfo { title: "curves".into(), along: (0, "map".into()), panels };
+    let info = |name: &str, curves| TableInfo { name: name.into(), header: "map,a,b".into(), curves };
+    [info("summary", None), info("convergence", Some(curves))]
+});
+
+/// What is noted with a map: its number, and its rows.
+fn note(n: u64) -> Value {
+    let row = format!("{n},{},{}", (n as f64).sqrt(), if n == 2 { String::new() } else { (n * n).to_string() });
+    json!({"number": n, "rows": {"summary": format!("{n},1,\"a, b\""), "convergence": row}})
+}
+
+fn to_series<'a>(dir: &'a Path, formats: &'a [Format], resume: bool) -> Destination<'a> {
+    Destination { run: json!({"model": "abc", "noise": 0.5}), resume, ..Destination::new(dir, formats) }
+}
+
 fn to<'a>(dir: &'a Path, formats: &'a [Format], resume: bool) -> Destination<'a> {
-    Destination { dir, formats, run: json!({"model": "abc", "noise": 0.5}), resume }
+    Destination { tables: &*TABLES, ..to_series(dir, formats, resume) }
 }
 
 /// Write the maps from `first` up to `end`.
@@ -57,7 +85,7 @@ fn write(set: &mut OutputSet, first: u64, end: u64) -> Result<(), SinkError> {
     for n in first..end {
         let maps = [map(0, n), map(1, n)];
         let time = if n == 3 { f64::NAN } else { 2.0 * n as f64 };
-        set.write(n, n + 2, time, &[&maps[0], &maps[1]], json!({"number": n}))?;
+        set.write(n, n + 2, time, &[&maps[0], &maps[1]], note(n))?;
     }
     Ok(())
 }
@@ -68,7 +96,7 @@ fn resume(dir: &Path, formats: &[Format], kept: &mut Vec<u64>) -> Result<OutputS
     let count = set.replay(&mut |k: &Kept<'_>| {
         let same = (0..2).all(|i| bits(&k.outputs[i]) == bits(&map(i, k.number)));
         let time = if k.number == 3 { k.time.is_nan() } else { k.time == 2.0 * k.number as f64 };
-        if !same || !time || k.frame != k.number + 2 || k.note != &json!({"number": k.number}) {
+        if !same || !time || k.frame != k.number + 2 || k.note != &note(k.number) {
             wrong.push(k.number);
         }
         kept.push(k.number);
@@ -264,24 +292,42 @@ fn samples_go_on_behind_the_last_block_that_was_noted() -> Outcome {
         set.write_samples(5000, &[&block(5000, 77)], None)
     };
     let (one, two) = (tempfile::tempdir()?, tempfile::tempdir()?);
-    let mut set = OutputSet::create_series(&to(one.path(), &formats, false), &[series_info()])?;
+    let mut set = OutputSet::create_series(&to_series(one.path(), &formats, false), &[series_info()])?;
     finish(&mut set, 0)?;
     set.commit(&json!({}), None, false)?;
 
-    let mut set = OutputSet::create_series(&to(two.path(), &formats, false), &[series_info()])?;
+    let mut set = OutputSet::create_series(&to_series(two.path(), &formats, false), &[series_info()])?;
     for first in [0, 1000] {
         set.write_samples(first, &[&block(first, 1000)], Some(json!(first)))?;
     }
     // The end as it was then: other values than with more behind them.
     set.write_samples(2000, &[&[0.5; 60]], None)?;
     set.commit(&json!({}), None, true)?;
-    let mut set = OutputSet::create_series(&to(two.path(), &formats, true), &[series_info()])?;
+    let mut set = OutputSet::create_series(&to_series(two.path(), &formats, true), &[series_info()])?;
     let mut last = Value::Null;
     assert_eq!(set.replay(&mut |k| last.clone_from(k.note))?, 2000);
     assert_eq!(last, json!(1000));
     finish(&mut set, 2000)?;
     set.commit(&json!({}), None, false)?;
     assert!(contents(one.path())? == contents(two.path())?);
+    Ok(())
+}
+
+#[test]
+fn a_row_that_does_not_come_is_an_error_and_keeps_the_run_from_being_committed() -> Outcome {
+    let dir = tempfile::tempdir()?;
+    let infos = [map_info("lambda"), map_info("support")];
+    let mut set = OutputSet::create(&to(dir.path(), &[Format::Npy], false), &infos)?;
+    write(&mut set, 0, 2)?;
+    let (maps, without) = ([map(0, 2), map(1, 2)], json!({"rows": {"summary": "2,1,1"}}));
+    let error = set.write(2, 4, 4.0, &[&maps[0], &maps[1]], without).err().ok_or("no row")?.to_string();
+    assert!(error.contains("no row for convergence"), "{error}");
+    assert!(matches!(set.commit(&json!({}), None, false), Err(SinkError::Failed { .. })));
+    assert_eq!(fs::read_to_string(dir.path().join("summary.csv.part"))?.lines().count(), 4);
+    let mut kept = Vec::new();
+    drop(resume(dir.path(), &[Format::Npy], &mut kept)?);
+    assert_eq!(kept, [0, 1]);
+    assert_eq!(fs::read_to_string(dir.path().join("summary.csv.part"))?, "map,a,b\n0,1,\"a, b\"\n1,1,\"a, b\"\n");
     Ok(())
 }
 
@@ -299,7 +345,12 @@ fn another_run_is_not_gone_on_with() -> Outcome {
     let error = OutputSet::create(&other, &infos).err().ok_or("went on with another run")?.to_string();
     assert!(error.contains("journal.jsonl") && error.contains("noise 0.5, this one has 0.25"), "{error}");
     let error = OutputSet::create(&to(dir.path(), &[Format::Tiff], true), &infos).err().ok_or("other files")?;
-    assert!(error.to_string().contains("lambda.npy, support.npy, this one has lambda.tif, support.tif"), "{error}");
+    assert!(
+        error
+            .to_string()
+            .contains("this one has lambda.tif, support.tif, summary.csv, convergence.csv, convergence.png;"),
+        "{error}"
+    );
     let error = OutputSet::create(&to(dir.path(), &formats, true), &infos[..1]).err().ok_or("fewer outputs")?;
     assert!(matches!(error, SinkError::OtherRun { .. }), "{error}");
     assert!(contents(dir.path())? == before);

@@ -5,9 +5,11 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use mollifier::model::Aspect;
-use mollifier::source::{RawFormat, Selection};
+use mollifier::source::{RawFormat, Region, Selection};
 use mollifier::stream::{OnFull, Saturation};
 use mollifier::units::{Spacing, Step};
+
+use super::roi::Roi;
 
 /// Maps of hidden physical parameters from measured fields, frame by frame.
 #[derive(Debug, Parser)]
@@ -80,7 +82,7 @@ pub(crate) struct RunArgs {
     /// Channel, slice or position of an OME-Zarr store or NDTiff data set that has several, by number from 0 or by name
     #[arg(long, value_name = "c=1,z=0", value_parser = selection)]
     pub(crate) select: Option<Selection>,
-    /// Go on as the recording is written (a folder, a TIFF file, OME-Zarr, NDTiff), until Ctrl-C or SECONDS without a new frame
+    /// Go on as the recording is written (a folder, a TIFF file, OME-Zarr, NDTiff, a table of localisations), until Ctrl-C or SECONDS without a new frame
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, default_missing_value = "inf", value_parser = seconds)]
     pub(crate) follow: Option<f64>,
     /// Go on where an interrupted run into --out ended; from the start where there was none
@@ -107,6 +109,15 @@ pub(crate) struct RunArgs {
     /// Standard deviation of the spot that a localisation is rendered as
     #[arg(long, value_name = "30nm", allow_hyphen_values = true, value_parser = step)]
     pub(crate) blur: Option<Step>,
+    /// Draw localisations anew after every N camera frames, all so far each time [default: 500 with --follow, else once]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) every: Option<u32>,
+    /// Field of view that localisations are drawn in [default: the camera's, if the table says it, or theirs]
+    #[arg(long, value_name = "y=0um:54.8um,x=0um:54.8um", allow_hyphen_values = true)]
+    pub(crate) region: Option<Region>,
+    /// Region of interest in pixels, several times for several: its mean goes into summary.csv
+    #[arg(long, value_name = "NAME=y0:y1,x0:x1")]
+    pub(crate) roi: Vec<Roi>,
     /// Smallest saturated value, or `off` [default: the largest value of an integer type]
     #[arg(long, value_name = "LEVEL|off", allow_negative_numbers = true, value_parser = saturation)]
     pub(crate) saturation: Option<Saturation>,

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use mollifier::model::{Model, Transform};
-use mollifier::sink::{Destination, Entry, Format, Kept, MapInfo, OutputSet, SeriesInfo};
+use mollifier::sink::{Destination, Entry, Format, Kept, MapInfo, OutputSet, SeriesInfo, TableInfo};
+use mollifier::source::Described;
 use mollifier::stream::{BoxError, Map, SampleBlock};
 use serde_json::{Value, json};
 
@@ -12,6 +13,18 @@ use super::args::{FormatArg, RunArgs};
 use super::counted;
 use super::failure::misuse;
 use super::spacing::RunSpacing;
+
+/// The maps that will come.
+pub(crate) struct Expected<'a> {
+    /// Rows and columns.
+    pub(crate) shape: [usize; 2],
+    /// How many, where that is known.
+    pub(crate) maps: Option<u64>,
+    /// Tables with a row for each.
+    pub(crate) tables: &'a [TableInfo],
+    /// What the recording's file says of it.
+    pub(crate) described: &'a Described,
+}
 
 /// The files of one run, under construction.
 pub(crate) struct Outputs {
@@ -25,15 +38,15 @@ pub(crate) struct Outputs {
 }
 
 impl Outputs {
-    /// The files for maps of `shape` (y, x), if any were asked for; `maps` is how many will come.
+    /// The files for maps, if any were asked for.
     pub(crate) fn for_maps(
         args: &RunArgs,
         model: &Model,
         spacing: &RunSpacing,
-        shape: [usize; 2],
-        maps: Option<u64>,
+        expected: &Expected<'_>,
         run: Value,
     ) -> Result<Option<Self>> {
+        let Expected { shape, maps, tables, described } = *expected;
         let Some(dir) = &args.out else { return no_folder(args) };
         let infos: Vec<_> = model
             .contract
@@ -48,10 +61,14 @@ impl Outputs {
                 spacing: spacing.spacing.clone(),
                 log_scale: o.transform == Transform::Log && o.name != "std",
                 description: description(model),
+                // Of a recording that is still being written nothing is final.
+                recording: described.name.clone().filter(|_| args.follow.is_none()),
+                acquired: described.acquired.clone().filter(|_| args.follow.is_none()),
             })
             .collect();
         let formats = formats(args, &Format::DEFAULT_MAPS)?;
-        let set = OutputSet::create(&Destination { dir, formats: &formats, run, resume: args.resume }, &infos)?;
+        let to = Destination { tables, run, resume: args.resume, ..Destination::new(dir, &formats) };
+        let set = OutputSet::create(&to, &infos)?;
         Ok(Some(Self::new(set, dir, Vec::new())))
     }
 
@@ -79,7 +96,8 @@ impl Outputs {
             })
             .collect();
         let formats = formats(args, &Format::DEFAULT_SERIES)?;
-        let set = OutputSet::create_series(&Destination { dir, formats: &formats, run, resume: args.resume }, &infos)?;
+        let to = Destination { run, resume: args.resume, ..Destination::new(dir, &formats) };
+        let set = OutputSet::create_series(&to, &infos)?;
         Ok(Some(Self::new(set, dir, vec![Vec::new(); infos.len()])))
     }
 
@@ -103,10 +121,19 @@ impl Outputs {
         Ok(self.written)
     }
 
-    /// Append one window's maps.
-    pub(crate) fn map(&mut self, map: &Map<'_>) -> Result<(), BoxError> {
+    /// Maps or samples written so far.
+    pub(crate) fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// Append one window's maps, and what else there is to them.
+    pub(crate) fn map(&mut self, map: &Map<'_>, extras: Extras) -> Result<(), BoxError> {
         let slices: Vec<&[f32]> = map.outputs.iter().filter_map(|a| a.as_slice()).collect();
-        let note = serde_json::to_value(map.mark)?;
+        let mut note = serde_json::to_value(map.mark)?;
+        if let Some(fields) = note.as_object_mut() {
+            fields.extend(extras.fields);
+            fields.insert("rows".to_owned(), Value::Object(extras.rows));
+        }
         self.set.write(self.written, map.frame, map.time, &slices, note)?;
         self.written += 1;
         Ok(())
@@ -154,6 +181,25 @@ impl Outputs {
     }
 }
 
+/// What goes into the journal with a map besides its mark.
+#[derive(Debug, Default)]
+pub(crate) struct Extras {
+    rows: serde_json::Map<String, Value>,
+    fields: serde_json::Map<String, Value>,
+}
+
+impl Extras {
+    /// A row of the table of this name.
+    pub(crate) fn row(&mut self, table: &str, row: String) {
+        self.rows.insert(table.to_owned(), Value::String(row));
+    }
+
+    /// What the map's entry in run.json has under this name.
+    pub(crate) fn field(&mut self, name: &str, value: Value) {
+        self.fields.insert(name.to_owned(), value);
+    }
+}
+
 fn file_name(path: &Path) -> Option<String> {
     Some(path.file_name()?.to_string_lossy().into_owned())
 }
@@ -174,7 +220,14 @@ fn files_of_earlier_runs(dir: &Path, replaced: &[String]) -> Vec<String> {
 
 /// What has to be the same for a run to go on where another one ended: whatever its maps depend on, but the recording,
 /// which shows by itself whether it is the same.
-pub(crate) fn identity(args: &RunArgs, model: &Model, backend: &str, spacing: &RunSpacing, size: &[usize]) -> Value {
+pub(crate) fn identity(
+    args: &RunArgs,
+    model: &Model,
+    backend: &str,
+    spacing: &RunSpacing,
+    size: &[usize],
+    every: Option<u64>,
+) -> Value {
     let text = |value: Option<String>| value.map_or(Value::Null, Value::String);
     json!({
         "mollifier": env!("CARGO_PKG_VERSION"),
@@ -191,6 +244,9 @@ pub(crate) fn identity(args: &RunArgs, model: &Model, backend: &str, spacing: &R
         "--select": text(args.select.as_ref().map(ToString::to_string)),
         "--pixel-size": args.pixel_size,
         "--blur": args.blur,
+        "--every": every,
+        "--region": text(args.region.map(|r| format!("{r:?}"))),
+        "--roi": text((!args.roi.is_empty()).then(|| args.roi.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "))),
     })
 }
 

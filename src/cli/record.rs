@@ -1,10 +1,14 @@
 //! `run.json`: what was computed from what, for programs and for next year.
 
 use mollifier::model::{Contract, Model};
+use mollifier::source::Described;
 use mollifier::stream::{Lost, Mark, Percentiles, Report, machine, peak_memory_bytes};
+use mollifier::units::Spacing;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::convergence;
+use super::roi::Roi;
 use super::spacing::RunSpacing;
 
 /// How many lost indices are listed one by one.
@@ -39,7 +43,11 @@ pub(crate) fn map_entry(frame: u64, time: f64, mark: &Value) -> Value {
         };
         serde_json::to_value(entry).ok()
     });
-    entry.unwrap_or(Value::Null)
+    let mut entry = entry.unwrap_or(Value::Null);
+    if let (Some(fields), Some(point)) = (entry.as_object_mut(), mark.get(convergence::NAME)) {
+        fields.insert(convergence::NAME.to_owned(), point.clone());
+    }
+    entry
 }
 
 /// What `run.json` is made of.
@@ -48,6 +56,9 @@ pub(crate) struct Record<'a> {
     pub(crate) backend: &'a str,
     pub(crate) threads: usize,
     pub(crate) input: &'a str,
+    pub(crate) described: &'a Described,
+    pub(crate) stated: &'a Spacing,
+    pub(crate) rois: &'a [Roi],
     pub(crate) with: &'a [(String, String)],
     pub(crate) noise: Option<f64>,
     pub(crate) spacing: &'a RunSpacing,
@@ -64,11 +75,7 @@ impl Record<'_> {
     pub(crate) fn json(&self) -> Value {
         let Self { model, spacing, report, .. } = self;
         let contract: &Contract = &model.contract;
-        let steps: serde_json::Map<String, Value> = ["t", "y", "x"]
-            .into_iter()
-            .filter_map(|a| Some((a.to_owned(), spacing.spacing.get(a)?)))
-            .map(|(a, s)| (a, json!({ "value": s.value, "unit": s.unit })))
-            .collect();
+        let steps = steps(&spacing.spacing);
         let outputs: serde_json::Map<String, Value> = contract
             .outputs
             .iter()
@@ -92,6 +99,8 @@ impl Record<'_> {
             "threads": self.threads,
             "machine": machine(),
             "input": self.input,
+            "input_metadata": input_metadata(self.described, self.stated),
+            "rois": self.rois.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "with": self.with.iter().map(|(n, v)| (n.clone(), json!(v))).collect::<serde_json::Map<_, _>>(),
             "noise": { "given": self.noise, "estimated": report.noise() },
             "spacing": steps,
@@ -124,6 +133,21 @@ impl Record<'_> {
             "warnings": self.warnings,
         })
     }
+}
+
+/// Steps by axis.
+fn steps(spacing: &Spacing) -> serde_json::Map<String, Value> {
+    let stated = ["t", "y", "x"].into_iter().filter_map(|a| Some((a.to_owned(), spacing.get(a)?)));
+    stated.map(|(a, s)| (a, json!({ "value": s.value, "unit": s.unit }))).collect()
+}
+
+/// What the input's file says of the recording.
+fn input_metadata(described: &Described, stated: &Spacing) -> Value {
+    let mut said = serde_json::to_value(described).unwrap_or(Value::Null);
+    if let Some(fields) = said.as_object_mut() {
+        fields.insert("spacing".to_owned(), Value::Object(steps(stated)));
+    }
+    said
 }
 
 fn percentiles(p: &Percentiles) -> Value {

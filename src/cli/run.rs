@@ -9,11 +9,12 @@ use anyhow::{Context, Result};
 use mollifier::backend::{Backend, BackendError};
 use mollifier::model::{InputRole, Kind, Model};
 use mollifier::sink::{Entry, Kept};
-use mollifier::source::{Follow, Frame, FrameSource, Input, OpenOptions, Read, SampleSource, open};
+use mollifier::source::{Described, Follow, Frame, FrameSource, Input, OpenOptions, Read, SampleSource, Tally, open};
 use mollifier::stream::{
     Engine, FieldOptions, Givens, Map, MapSink, Mark, Paced, Report, SampleBlock, SampleMark, SampleSink,
     SeriesOptions, StreamError, run_fields, run_series,
 };
+use mollifier::units::Spacing;
 use mollifier::view::Board;
 use ndarray::Array2;
 use serde::Deserialize;
@@ -21,19 +22,25 @@ use serde_json::Value;
 
 use super::args::{BackendArg, RunArgs};
 use super::backends::backend;
+use super::convergence::{self, Convergence, Point};
 use super::counted;
 use super::failure::misuse;
 use super::givens::gather;
 use super::interrupt::stop_flag;
 use super::log;
-use super::output::{Outputs, identity};
+use super::maptable::{self, MapTable};
+use super::output::{Expected, Extras, Outputs, identity};
 use super::progress::ProgressLine;
 use super::record::{Record, map_entry};
+use super::roi::Roi;
 use super::say;
 use super::spacing::RunSpacing;
 use super::summary::{Summary, lost, stream_lines};
 use super::tested::outside;
 use super::view::Page;
+
+/// Camera frames from one map of a growing table of localisations to the next, unless the user says it: seconds.
+const EVERY: u64 = 500;
 
 pub(crate) fn run(args: &RunArgs) -> Result<()> {
     let _log = args.log.as_deref().map(|path| log::start(path, args.log_level)).transpose()?;
@@ -63,6 +70,7 @@ fn compute(args: &RunArgs) -> Result<()> {
     let follow = args.follow.or_else(|| input.starts_with("tcp://").then_some(f64::INFINITY));
     options.follow =
         follow.map(|seconds| Follow { stop: Arc::clone(&stop), idle: Duration::try_from_secs_f64(seconds).ok() });
+    options.every = every(args, kind);
     match open(&input, &options)? {
         Input::Frames(_) if kind == Kind::Series => {
             Err(misuse(format!("{input}: got images, expected a series as {} takes", model.name)))
@@ -79,6 +87,7 @@ fn open_options(args: &RunArgs, kind: Kind) -> OpenOptions {
     let mut options = OpenOptions::new(kind);
     options.column.clone_from(&args.column);
     options.raw.clone_from(&args.raw);
+    options.region = args.region;
     options.timed = args.spacing.as_ref().is_none_or(|s| s.t.is_none());
     options.select = args.select.clone().unwrap_or_default();
     if let Some(size) = &args.pixel_size {
@@ -88,6 +97,12 @@ fn open_options(args: &RunArgs, kind: Kind) -> OpenOptions {
         options.blur = (blur.value > 0.0).then(|| blur.clone());
     }
     options
+}
+
+/// After how many camera frames a table of localisations is drawn anew, unless it is drawn once.
+fn every(args: &RunArgs, kind: Kind) -> Option<u64> {
+    let live = args.follow.is_some() && kind == Kind::Localisations;
+    args.every.map(u64::from).or(live.then_some(EVERY))
 }
 
 /// What both kinds of run have in hand.
@@ -101,6 +116,11 @@ struct Setting<'a> {
     warnings: Vec<String>,
     /// Maps or samples that an interrupted run left, where this one goes on.
     resumed: Option<u64>,
+    /// What is in the maps of a table of localisations.
+    tally: Option<Arc<Tally>>,
+    /// What the recording's file says of it, and the spacing that it states.
+    described: Described,
+    stated: Spacing,
 }
 
 impl<'a> Setting<'a> {
@@ -121,7 +141,19 @@ impl<'a> Setting<'a> {
         spacing.check_aspect(contract, &model.name, input)?;
         let givens = gather(contract, &model.name, &args.with, args.noise, &spacing, shape, first_frame)?;
         warnings.iter().for_each(|w| warn(w));
-        Ok(Self { args, model, backend, input: input.to_owned(), spacing, givens, warnings, resumed: None })
+        Ok(Self {
+            args,
+            model,
+            backend,
+            input: input.to_owned(),
+            spacing,
+            givens,
+            warnings,
+            resumed: None,
+            tally: None,
+            described: Described::default(),
+            stated: stated.clone(),
+        })
     }
 
     /// Note what is known of the folder that is written into.
@@ -160,6 +192,18 @@ impl<'a> Setting<'a> {
                 counted(report.windows_passed_over, "maps")
             ));
         }
+        if let Some(tally) = &self.tally {
+            let count = tally.newest();
+            if count.outside > 0 {
+                let outside = counted(count.outside, "localisations");
+                late.push(format!("{outside} outside the field of view, in no map (--region widens it)"));
+            }
+            if count.late > 0 {
+                let late_ones = counted(count.late, "localisations");
+                late.push(format!("{late_ones} came behind later camera frames: in the maps from then on"));
+            }
+            late.extend(tally.notes());
+        }
         late.extend(outside(&self.model.contract, &self.givens, self.noise_given(), report));
         if report.uniform_maps > 0 {
             late.push(format!(
@@ -181,6 +225,7 @@ impl<'a> Setting<'a> {
         &self,
         outputs: Option<Outputs>,
         summary: &Summary,
+        further: Option<String>,
         report: &Report,
         what: &str,
         seconds: f64,
@@ -203,6 +248,9 @@ impl<'a> Setting<'a> {
                     backend: self.backend.name(),
                     threads,
                     input: &self.input,
+                    described: &self.described,
+                    stated: &self.stated,
+                    rois: &self.args.roi,
                     with: &self.args.with,
                     noise: self.args.noise,
                     spacing: &self.spacing,
@@ -240,6 +288,7 @@ impl<'a> Setting<'a> {
             });
         }
         lines.extend(summary.lines(contract, |k| self.spacing.unit(contract, &contract.outputs[k].unit)));
+        lines.extend(further);
         let computed = report.computed - self.resumed.unwrap_or(0);
         lines.extend(stream_lines(report, computed, seconds, series, self.noise_given()));
         let chosen = if self.args.backend == BackendArg::Auto { ", chosen automatically" } else { "" };
@@ -262,13 +311,15 @@ fn warn(warning: &str) {
 
 /// Refuse the options of a rendered table with anything else.
 fn check_rendering(args: &RunArgs, input: &str, rendered: bool) -> Result<()> {
-    let name = match (&args.pixel_size, &args.blur) {
-        (Some(_), _) => "--pixel-size",
-        (None, Some(_)) => "--blur",
-        (None, None) => return Ok(()),
-    };
-    if rendered {
-        return Ok(());
+    let given = [
+        ("--pixel-size", args.pixel_size.is_some()),
+        ("--blur", args.blur.is_some()),
+        ("--every", args.every.is_some()),
+        ("--region", args.region.is_some()),
+    ];
+    let Some((name, _)) = given.into_iter().find(|(_, given)| *given && !rendered) else { return Ok(()) };
+    if matches!(name, "--every" | "--region") {
+        return Err(misuse(format!("{name}: {input} is no table of localisations, expected one")));
     }
     Err(misuse(format!(
         "{name}: {input} is no table of localisations; the pixel size of images is given as --spacing y=50nm,x=50nm"
@@ -306,7 +357,14 @@ fn images(
     let info = source.info().clone();
     let contract = &model.contract;
     check_rendering(args, &info.name, info.rendered)?;
+    let names: Vec<&str> = contract.outputs.iter().map(|o| o.name.as_str()).collect();
+    Roi::check(&args.roi, info.shape, &names, &info.name)?;
+    if args.out.is_none() && !args.roi.is_empty() {
+        return Err(misuse("--roi: got no --out, expected the folder for summary.csv"));
+    }
     let mut set = Setting::new(args, model, backend, &info.name, &info.spacing, &info.warnings, Some(info.shape))?;
+    set.tally = source.tally();
+    set.described = source.described();
     if let Some(count) = info.count.filter(|n| *n < contract.window as u64) {
         let window = contract.window;
         return Err(misuse(format!("{}: got {count} frames, expected at least {window} for a map", info.name)));
@@ -333,8 +391,15 @@ fn images(
     }
     let total = info.count.map(|n| n + 1 - contract.window as u64);
     let page = args.view.map(|address| Page::open(address, model, &set.spacing, &info, total)).transpose()?;
-    let run = identity(args, model, backend.name(), &set.spacing, &info.shape);
-    let outputs = Outputs::for_maps(args, model, &set.spacing, info.shape, total, run)?;
+    let every = every(args, contract.kind).filter(|_| info.rendered);
+    let run = identity(args, model, backend.name(), &set.spacing, &info.shape, every);
+    let table = MapTable::new(contract, &set.spacing, &args.roi);
+    let growing = set.tally.clone().filter(|_| every.is_some());
+    let convergence = growing.map(|tally| Convergence::new(contract, tally));
+    let tables: Vec<_> =
+        std::iter::once(table.info()).chain(convergence.as_ref().map(|_| Convergence::info())).collect();
+    let expected = Expected { shape: info.shape, maps: total, tables: &tables, described: &set.described };
+    let outputs = Outputs::for_maps(args, model, &set.spacing, &expected, run)?;
     set.note(outputs.as_ref());
     let source = match &page {
         Some(page) => page.watch(source),
@@ -345,6 +410,8 @@ fn images(
         summary: Summary::new(contract),
         line: ProgressLine::new(total, "maps"),
         board: page.as_ref().map(|p| Arc::clone(&p.board)),
+        table: Some(table),
+        convergence,
     };
     if args.resume {
         let mut unreadable = None;
@@ -373,8 +440,14 @@ fn images(
     }
     let [rows, columns] = info.shape;
     let (maps, frames) = (counted(report.computed, "maps"), counted(report.read, "frames"));
-    let what = format!("{maps} of {rows} x {columns} pixels from {frames}");
-    set.finish(sink.outputs, &sink.summary, &report, &what, start.elapsed().as_secs_f64())?;
+    let told = set.tally.as_ref().map(|t| t.newest()).filter(|count| count.camera_frames > 0);
+    let from = told.map_or(frames, |count| {
+        let frames = counted(count.camera_frames, "camera frames");
+        format!("{} in {frames}", counted(count.localisations, "localisations"))
+    });
+    let what = format!("{maps} of {rows} x {columns} pixels from {from}");
+    let further = sink.convergence.as_ref().and_then(Convergence::line);
+    set.finish(sink.outputs, &sink.summary, further, &report, &what, start.elapsed().as_secs_f64())?;
     if let Some(page) = page {
         page.board.ended(&format!("the run has ended: {maps}"));
         page.stay(&stop);
@@ -391,6 +464,9 @@ fn samples(
 ) -> Result<()> {
     let info = source.info().clone();
     let contract = &model.contract;
+    if !args.roi.is_empty() {
+        return Err(misuse(format!("--roi: {} takes series, expected a model of images", model.name)));
+    }
     if args.view.is_some() {
         return Err(misuse(format!("--view: {} takes series, expected a model of images", model.name)));
     }
@@ -406,7 +482,7 @@ fn samples(
         Some(rate) => Box::new(Paced::new(source, rate, stop)),
         None => source,
     };
-    let run = identity(args, model, backend.name(), &set.spacing, &[info.channels.len().max(1)]);
+    let run = identity(args, model, backend.name(), &set.spacing, &[info.channels.len().max(1)], None);
     let outputs = Outputs::for_samples(args, model, &set.spacing, &info.channels, run)?;
     set.note(outputs.as_ref());
     let mut sink = Writer {
@@ -414,6 +490,8 @@ fn samples(
         summary: Summary::new(contract),
         line: ProgressLine::new(info.count, "samples"),
         board: None,
+        table: None,
+        convergence: None,
     };
     if args.resume {
         let mut note = Value::Null;
@@ -437,7 +515,7 @@ fn samples(
         n => format!(" of {n} channels"),
     };
     let what = format!("{}{channels}", counted(report.computed, "samples"));
-    set.finish(sink.outputs, &sink.summary, &report, &what, start.elapsed().as_secs_f64())
+    set.finish(sink.outputs, &sink.summary, None, &report, &what, start.elapsed().as_secs_f64())
 }
 
 /// Takes what a stream gives: writes it, looks at it, shows it.
@@ -446,6 +524,8 @@ struct Writer {
     summary: Summary,
     line: ProgressLine,
     board: Option<Arc<Board>>,
+    table: Option<MapTable>,
+    convergence: Option<Convergence>,
 }
 
 impl Writer {
@@ -471,11 +551,15 @@ impl Writer {
 
     /// Take up what an interrupted run left; how many maps or samples there are.
     fn replay(&mut self, mut each: impl FnMut(&Kept<'_>)) -> Result<u64> {
-        let Self { outputs, summary, .. } = self;
+        let Self { outputs, summary, convergence, .. } = self;
         let Some(outputs) = outputs else { return Ok(0) };
         outputs.replay(&mut |kept| {
             let slices: Vec<&[f32]> = kept.outputs.iter().map(Vec::as_slice).collect();
             summary.look_at(&slices);
+            let point = kept.note.get(convergence::NAME).map(Point::deserialize);
+            if let (Some(convergence), Some(Ok(point))) = (convergence.as_mut(), point) {
+                convergence.recall(&slices, point);
+            }
             each(kept);
         })
     }
@@ -488,8 +572,18 @@ impl Writer {
 
 impl MapSink for Writer {
     fn map(&mut self, map: &Map<'_>) -> Result<(), mollifier::stream::BoxError> {
+        let slices: Vec<&[f32]> = map.outputs.iter().filter_map(|a| a.as_slice()).collect();
+        let point = self.convergence.as_mut().map(|c| c.look_at(map.frame, &slices));
         if let Some(outputs) = &mut self.outputs {
-            outputs.map(map)?;
+            let mut extras = Extras::default();
+            if let Some(table) = &mut self.table {
+                extras.row(maptable::NAME, table.row(outputs.written(), map));
+            }
+            if let Some(point) = point {
+                extras.row(convergence::NAME, convergence::row(outputs.written(), &point));
+                extras.field(convergence::NAME, serde_json::to_value(point)?);
+            }
+            outputs.map(map, extras)?;
         }
         self.look_at(map.outputs);
         if let Some(board) = &self.board {

@@ -21,6 +21,10 @@ pub struct MapInfo {
     pub log_scale: bool,
     /// One line for people: the equation, the model.
     pub description: String,
+    /// What the recording is called, and when it was made (ISO 8601), where its file says so.
+    pub recording: Option<String>,
+    /// See there.
+    pub acquired: Option<String>,
 }
 
 /// One output of a model for series.

@@ -6,6 +6,7 @@
 
 mod canvas;
 mod csv;
+mod curve;
 mod error;
 mod format;
 mod growing;
@@ -19,14 +20,17 @@ mod plot;
 mod png;
 mod record;
 mod replay;
+mod rows;
 mod scale;
 mod set;
 mod tiff;
 mod zarr;
 
+pub use curve::{CurveInfo, PanelInfo};
 pub use error::SinkError;
 pub use format::Format;
 pub use info::{MapInfo, SeriesInfo};
 pub use record::Entry;
 pub use replay::Kept;
+pub use rows::TableInfo;
 pub use set::{Destination, OutputSet};

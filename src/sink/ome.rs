@@ -3,6 +3,11 @@
 use super::MapInfo;
 use crate::units::{Step, pretty_unit};
 
+/// Bytes that a recording's name and date take at most.
+pub(super) const RECORDING: usize = 512;
+/// Characters of its name: none takes more than six bytes.
+const LONGEST_NAME: usize = 64;
+
 /// The description of `maps` pages.
 pub(super) fn ome_xml(info: &MapInfo, maps: u64) -> String {
     let [rows, columns] = info.shape;
@@ -12,6 +17,10 @@ pub(super) fn ome_xml(info: &MapInfo, maps: u64) -> String {
     if let Some(Step { value, unit: Some(unit) }) = &info.spacing.t {
         sizes += &format!(r#" TimeIncrement="{value}" TimeIncrementUnit="{}""#, escape(&symbol(unit)));
     }
+    let short = |name: &String| name.chars().take(LONGEST_NAME).collect::<String>();
+    let name = info.recording.as_ref().map_or_else(|| info.name.clone(), |r| format!("{}: {}", short(r), info.name));
+    let date = info.acquired.as_ref().filter(|date| date.len() <= LONGEST_NAME);
+    let acquired = date.map_or(String::new(), |d| format!("<AcquisitionDate>{}</AcquisitionDate>", escape(d)));
     let mut notes = String::new();
     for (key, value) in [("output", info.name.as_str()), ("quantity", &info.quantity), ("unit", unit)] {
         if value.is_empty() {
@@ -25,7 +34,7 @@ pub(super) fn ome_xml(info: &MapInfo, maps: u64) -> String {
             r#"<?xml version="1.0" encoding="UTF-8"?>"#,
             r#"<OME xmlns="{schema}" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" "#,
             r#"xsi:schemaLocation="{schema} {schema}/ome.xsd" Creator="mollifier {version}">"#,
-            r#"<Image ID="Image:0" Name="{name}"><Description>{description}</Description>"#,
+            r#"<Image ID="Image:0" Name="{name}">{acquired}<Description>{description}</Description>"#,
             r#"<Pixels ID="Pixels:0" DimensionOrder="XYCZT" Type="float" BigEndian="false" "#,
             r#"SizeX="{columns}" SizeY="{rows}" SizeC="1" SizeZ="1" SizeT="{maps}"{sizes}>"#,
             r#"<Channel ID="Channel:0:0" Name="{channel}" SamplesPerPixel="1"/>"#,
@@ -36,7 +45,8 @@ pub(super) fn ome_xml(info: &MapInfo, maps: u64) -> String {
         ),
         schema = schema,
         version = env!("CARGO_PKG_VERSION"),
-        name = escape(&info.name),
+        name = escape(&name),
+        acquired = acquired,
         description = escape(&describe(info)),
         columns = columns,
         rows = rows,

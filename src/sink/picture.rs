@@ -287,6 +287,8 @@ mod tests {
             spacing: crate::units::Spacing::default(),
             log_scale,
             description: String::new(),
+            recording: None,
+            acquired: None,
         };
         let colors = |values: &[f32], log| Colors::new(&info(log), values).map(|c| (c.diverging, c.range.low));
         assert_eq!(colors(&[-1.0, 0.0, 2.0, 1.0], false), Some((true, -2.0)));

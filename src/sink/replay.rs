@@ -37,7 +37,7 @@ impl OutputSet {
     /// A disk that fails.
     pub fn replay(&mut self, each: &mut dyn FnMut(&Kept<'_>)) -> Result<u64, SinkError> {
         let noun = self.kind.nouns();
-        let Self { journal, outputs, complete, kind, .. } = self;
+        let Self { journal, outputs, tables, complete, kind, .. } = self;
         let mut take = |journal: &mut Journal| -> io::Result<()> {
             let mut lines = journal.lines()?;
             lines.text()?;
@@ -46,6 +46,7 @@ impl OutputSet {
             while let Some(line) = lines.block()? {
                 let count = line.complete.saturating_sub(*complete);
                 if count == 0
+                    || tables.iter().any(|t| t.row(&line.note).is_none())
                     || (*kind == Kind::Maps && count > 1)
                     || !recall(outputs, &line, count, *kind, &mut values)?
                 {
@@ -56,11 +57,13 @@ impl OutputSet {
                     let block = Block { number, frame, time, values };
                     output.writers.iter_mut().try_for_each(|w| w.write(&block))?;
                 }
+                tables.iter_mut().try_for_each(|t| t.write(&line.note))?;
                 each(&Kept { number, frame, time, outputs: &values, note: &line.note });
                 *complete = line.complete;
                 end = lines.end;
             }
             outputs.iter_mut().flat_map(|o| &mut o.writers).try_for_each(|w| w.site().go_on())?;
+            tables.iter_mut().flat_map(|t| t.sites()).try_for_each(|s| s.go_on())?;
             journal.cut(end)
         };
         let result = take(journal);

@@ -8,9 +8,10 @@ use serde_json::Value;
 use super::csv::CsvWriter;
 use super::journal::{Head, Journal, Line};
 use super::npy::NpyWriter;
-use super::part::{Block, Start, Writer, part_of};
+use super::part::{Block, Site, Start, Writer, part_of};
 use super::png::{PictureWriter, PlotWriter};
 use super::record::{self, Entry};
+use super::rows::{TableInfo, TableWriter};
 use super::tiff::TiffWriter;
 use super::zarr::{self, ZarrWriter};
 use super::{Format, MapInfo, SeriesInfo, SinkError};
@@ -29,6 +30,7 @@ pub struct OutputSet {
     made: bool,
     pub(super) journal: Journal,
     pub(super) outputs: Vec<Output>,
+    pub(super) tables: Vec<TableWriter>,
     /// Names of the files of all outputs once they are complete.
     names: Vec<String>,
     pub(super) kind: Kind,
@@ -43,6 +45,8 @@ pub struct Destination<'a> {
     pub dir: &'a Path,
     /// The formats of each output; one named twice counts once.
     pub formats: &'a [Format],
+    /// Tables with a row for each map, whose rows come in the maps' notes: `{"rows": {NAME: "1,2,3"}}`.
+    pub tables: &'a [TableInfo],
     /// What has to be the same for a later run to go on where this one ended: an object of names and values.
     pub run: Value,
     /// Whether to go on with what an interrupted run left in the folder. [`OutputSet::replay`] has to follow then.
@@ -53,7 +57,7 @@ impl<'a> Destination<'a> {
     /// A run that starts anew.
     #[must_use]
     pub fn new(dir: &'a Path, formats: &'a [Format]) -> Self {
-        Self { dir, formats, run: Value::Null, resume: false }
+        Self { dir, formats, tables: &[], run: Value::Null, resume: false }
     }
 }
 
@@ -137,7 +141,8 @@ impl OutputSet {
         open: impl Fn(usize, Format, Start) -> Result<Box<dyn Writer>, SinkError>,
     ) -> Result<Self, SinkError> {
         let names: Vec<&str> = names.collect();
-        check_names(&names)?;
+        let tables = to.tables.iter().map(|t| t.name.as_str());
+        check_names(&names.iter().copied().chain(tables).collect::<Vec<_>>())?;
         let mut formats: Vec<Format> = Vec::new();
         for format in to.formats {
             if !formats.contains(format) {
@@ -152,7 +157,8 @@ impl OutputSet {
             return Err(SinkError::Occupied { path: run });
         }
         let file = |name: &&str, format: &Format| format!("{name}.{}", format.extension());
-        let files: Vec<String> = names.iter().flat_map(|n| formats.iter().map(move |f| file(n, f))).collect();
+        let mut files: Vec<String> = names.iter().flat_map(|n| formats.iter().map(move |f| file(n, f))).collect();
+        files.extend(to.tables.iter().flat_map(TableInfo::files));
         let head = Head::new(kind.nouns(), files, &to.run);
         let left = if to.resume { Journal::reopen(&dir)? } else { None };
         let (journal, start) = match left {
@@ -166,8 +172,10 @@ impl OutputSet {
             None => (Journal::create(&dir, &head)?, Start::Anew),
         };
         let files = head.files;
-        let mut set = Self { dir, made, journal, outputs: Vec::new(), names: files, kind, complete: 0, failed: false };
-        match set.open(&names, &formats, |i, format| open(i, format, start)) {
+        let (outputs, tables) = (Vec::new(), Vec::new());
+        let mut set = Self { dir, made, journal, outputs, tables, names: files, kind, complete: 0, failed: false };
+        let opened = set.open(&names, &formats, |i, format| open(i, format, start));
+        match opened.and_then(|()| set.open_tables(to.tables, start)) {
             Ok(()) => Ok(set),
             Err(error) => {
                 if start == Start::Anew {
@@ -191,11 +199,18 @@ impl OutputSet {
         Ok(())
     }
 
+    fn open_tables(&mut self, tables: &[TableInfo], start: Start) -> Result<(), SinkError> {
+        for info in tables {
+            self.tables.push(TableWriter::new(&self.dir, info, start)?);
+        }
+        Ok(())
+    }
+
     /// Remove what a start that failed has made: it holds nothing, and no journal tells the next run of it.
     fn abandon(self) {
-        let Self { dir, made, outputs, names, journal, .. } = self;
+        let Self { dir, made, outputs, tables, names, journal, .. } = self;
         // Closed before they are removed: some systems do not remove an open file.
-        drop(outputs);
+        drop((outputs, tables));
         names.iter().map(String::as_str).chain([RUN]).for_each(|file| clear(&dir, file));
         journal.remove().ok();
         if made {
@@ -245,8 +260,20 @@ impl OutputSet {
             }
         }
         self.append(map, frame, time, outputs)?;
+        self.append_rows(&note)?;
         self.complete += 1;
         self.note(frame, time, outputs, note)
+    }
+
+    fn append_rows(&mut self, note: &Value) -> Result<(), SinkError> {
+        for table in &mut self.tables {
+            if let Err(e) = table.write(note) {
+                self.failed = true;
+                let path = table.sites().next().map_or_else(|| self.dir.clone(), |s| s.path().to_owned());
+                return Err(SinkError::io("write", &path, e, self.complete, self.kind.nouns()));
+            }
+        }
+        Ok(())
     }
 
     /// Append samples of every output.
@@ -300,19 +327,25 @@ impl OutputSet {
         for writer in self.outputs.iter_mut().flat_map(|o| &mut o.writers) {
             writer.finish().map_err(|e| error("finish", writer.site().path(), e))?;
         }
+        for table in &mut self.tables {
+            if let Err(e) = table.finish() {
+                let path = table.sites().next().map_or_else(|| self.dir.clone(), |s| s.path().to_owned());
+                return Err(error("finish", &path, e));
+            }
+        }
         let run = self.dir.join(RUN);
         let written = record::write(&part_of(&run), run_json, &self.journal, maps);
         written.map_err(|e| error("write", &part_of(&run), e))?;
 
-        let site = |w: &mut Box<dyn Writer>| {
-            let site = w.site();
-            [site.path(), site.target()].map(Path::to_owned)
-        };
-        let mut moves: Vec<[PathBuf; 2]> = self.outputs.iter_mut().flat_map(|o| &mut o.writers).map(site).collect();
+        let paths = |site: &mut dyn Site| [site.path(), site.target()].map(Path::to_owned);
+        let writers = self.outputs.iter_mut().flat_map(|o| &mut o.writers);
+        let mut moves: Vec<[PathBuf; 2]> = writers.map(|w| paths(w.site())).collect();
+        moves.extend(self.tables.iter_mut().flat_map(TableWriter::sites).map(paths));
         moves.push([part_of(&run), run]);
         self.journal.renaming().map_err(|e| error("write", self.journal.path(), e))?;
         // Closed before they are renamed: some systems do not rename an open file.
         self.outputs.clear();
+        self.tables.clear();
         for [path, target] in &moves {
             // A store has its name already.
             let done = if path == target { zarr::complete(path) } else { fs::rename(path, target) };

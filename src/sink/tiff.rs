@@ -7,7 +7,7 @@
 use std::io;
 use std::path::Path;
 
-use super::ome::ome_xml;
+use super::ome::{RECORDING, ome_xml};
 use super::part::{Block, Part, Site, Start, Writer, push_f32, read_f32};
 use super::{MapInfo, SinkError};
 use crate::units::{Step, convert};
@@ -59,8 +59,10 @@ impl TiffWriter {
         };
         let header: &[u8] = if big { b"II\x2b\0\x08\0\0\0\0\0\0\0\0\0\0\0" } else { b"II\x2a\0\0\0\0\0" };
         part.append(header).map_err(|e| failed(&part, e))?;
-        // Two counts of up to 20 digits; the reserve also keeps the strip behind it on an even offset.
-        let reserved = (ome_xml(info, u64::MAX).len() + 1).next_multiple_of(16);
+        // Two counts of up to 20 digits; the reserve also keeps the strip behind it on an even offset. What is known of
+        // the recording may be more when a run is gone on with, and must not move the pages then.
+        let plain = MapInfo { recording: None, acquired: None, ..info.clone() };
+        let reserved = (ome_xml(&plain, u64::MAX).len() + RECORDING + 1).next_multiple_of(16);
         Ok(Self {
             part,
             info: info.clone(),

@@ -38,6 +38,11 @@ impl Follow {
         self.stop.load(Ordering::Acquire) || self.idle.is_some_and(|idle| heard.elapsed() >= idle)
     }
 
+    /// Let a moment go by before the input is looked at again.
+    pub(super) fn pause(&self) {
+        thread::sleep(POLL);
+    }
+
     /// What `look` finds, sooner or later; `None` where the recording is over instead.
     pub(super) fn wait<T>(&self, mut look: impl FnMut() -> Option<T>) -> Option<T> {
         let start = Instant::now();

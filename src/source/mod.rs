@@ -9,6 +9,7 @@
 
 mod clock;
 mod csv;
+mod described;
 mod element;
 mod error;
 mod folder;
@@ -27,11 +28,14 @@ mod zarr;
 use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
+use std::sync::Arc;
 
+pub use described::Described;
 pub use error::{Part, Place, SourceError};
 pub use folder::FolderSource;
 pub use follow::Follow;
 pub use frame::{Frame, Pixels, Samples};
+pub use localisations::{Count, Region, RegionError, Tally};
 pub use raw::{RawFormat, RawFormatError, from_reader};
 pub use select::Selection;
 pub use tiff::TiffSource;
@@ -52,6 +56,11 @@ pub struct OpenOptions {
     /// Standard deviation of the Gaussian that the density map is blurred with, a length; 30 nm unless changed,
     /// which is of the order of a localisation's uncertainty. `None` does not blur.
     pub blur: Option<Step>,
+    /// The field of view of the density map; `None` takes what the input tells.
+    pub region: Option<Region>,
+    /// A density map of what has come so far after each so many camera frames of a localisation table, rather than one
+    /// of the whole table.
+    pub every: Option<u64>,
     /// Whether a table's column of times decides where its samples belong: they are to be even then, and what they
     /// skip is missing. Otherwise every row is one sample.
     pub timed: bool,
@@ -59,7 +68,8 @@ pub struct OpenOptions {
     pub raw: Option<RawFormat>,
     /// Pixels that one frame may have, checked before memory is taken; 2^28 unless changed.
     pub max_pixels: usize,
-    /// Go on as the input grows: a folder of images, a TIFF file, an OME-Zarr store or an NDTiff data set.
+    /// Go on as the input grows: a folder of images, a TIFF file, an OME-Zarr store, an NDTiff data set, or a table of
+    /// localisations (with `every`).
     pub follow: Option<Follow>,
     /// Which channel, slice or position of a recording that has several.
     pub select: Selection,
@@ -76,6 +86,8 @@ impl OpenOptions {
             timed: true,
             pixel_size: nanometres(50.0),
             blur: Some(nanometres(30.0)),
+            region: None,
+            every: None,
             raw: None,
             max_pixels: 1 << 28,
             follow: None,
@@ -104,9 +116,10 @@ pub enum Input {
 
 /// Open a file, a folder, standard input (`-`) or a port (`tcp://ADDRESS:PORT`), as the model's kind takes it.
 ///
-/// Fields: TIFF, PNG, a folder of them, OME-Zarr, NDTiff, NPY and NPZ of (y, x) or (t, y, x). Series: CSV, NPY and NPZ of (sample)
-/// or (channel, sample). Localisations: a ThunderSTORM or Picasso table, which is drawn as one density map, or anything that
-/// fields come from. Standard input: see [`from_reader`].
+/// Fields: TIFF, PNG, a folder of them, OME-Zarr, NDTiff, NPY and NPZ of (y, x) or (t, y, x). Series: CSV, NPY and
+/// NPZ of (sample) or (channel, sample). Localisations: a ThunderSTORM, rapidSTORM or Picasso table, which is drawn as a
+/// density map, or as one after each so many camera frames ([`every`](OpenOptions::every)), or anything that fields come
+/// from. Standard input: see [`from_reader`].
 ///
 /// # Errors
 /// An input that cannot be opened, is damaged or of an unknown format, or does not fit the kind.
@@ -154,10 +167,17 @@ pub fn open(path: &str, options: &OpenOptions) -> Result<Input, SourceError> {
         return Err(SourceError::misused(place(), "a format of raw frames", "it with standard input (-) only"));
     }
     if let Some(follow) = &options.follow {
+        let ending = file_path.extension().map(|e| e.to_string_lossy().to_lowercase());
+        let text = ending.is_some_and(|e| matches!(e.as_str(), "csv" | "txt" | "tsv"));
+        if options.kind == Kind::Localisations && text && options.region.is_none() {
+            // Told now, and not when the acquisition has begun.
+            return Err(localisations::no_field_of_view(path));
+        }
         // A file's first bytes say what it is, and a folder's first files.
         let told =
             || zarr::is_zarr(file_path) || ndtiff::data_set(file_path, true).is_some() || folder::has_image(file_path);
-        let there = |m: std::fs::Metadata| if m.is_dir() { told() } else { m.len() >= 16 };
+        let begun = || begun(file_path);
+        let there = |m: std::fs::Metadata| if m.is_dir() { told() } else { m.len() >= 16 && begun() };
         follow.wait(|| std::fs::metadata(file_path).is_ok_and(there).then_some(()));
     }
     let data_set = ndtiff::data_set(file_path, options.follow.is_some());
@@ -185,9 +205,12 @@ pub fn open(path: &str, options: &OpenOptions) -> Result<Input, SourceError> {
         Err(SourceError::unsupported(place(), what, expected))
     };
     let is_tiff = matches!(start, [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..]);
-    if options.follow.is_some() && !is_tiff {
-        let expected = "a TIFF file, a folder of images, an OME-Zarr store or an NDTiff data set";
-        return Err(SourceError::misused(place(), "--follow with a file that is no TIFF", expected));
+    let is_table = options.kind == Kind::Localisations
+        && (start.starts_with(b"\x89HDF") || (!start.contains(&0) && !start.starts_with(npy::MAGIC)));
+    if options.follow.is_some() && !is_tiff && !is_table {
+        let expected =
+            "a TIFF file, a folder of images, an OME-Zarr store, an NDTiff data set, or a table of localisations";
+        return Err(SourceError::misused(place(), "--follow with another file", expected));
     }
     match start {
         [] => Err(SourceError::malformed(place(), "an empty file", "a recording")),
@@ -215,12 +238,12 @@ pub fn open(path: &str, options: &OpenOptions) -> Result<Input, SourceError> {
         [b'G', b'I', b'F', b'8', ..] => unsupported("a GIF image"),
         _ if start.contains(&0) => unsupported("a binary file of an unknown format"),
         _ => {
-            let reader = BufReader::new(File::open(file_path).map_err(SourceError::io(place()))?);
+            let reader = || File::open(file_path).map(BufReader::new).map_err(SourceError::io(place()));
             match options.kind {
-                Kind::Series => Ok(Input::Series(Box::new(csv::CsvSource::new(reader, path, options)?))),
+                Kind::Series => Ok(Input::Series(Box::new(csv::CsvSource::new(reader()?, path, options)?))),
                 Kind::Localisations => {
                     no_column("a table of localisations")?;
-                    let source = localisations::LocalisationSource::new(reader, path, options)?;
+                    let source = localisations::LocalisationSource::open(file_path, path, options)?;
                     Ok(Input::Frames(Box::new(source)))
                 }
                 Kind::Fields => {
@@ -230,6 +253,13 @@ pub fn open(path: &str, options: &OpenOptions) -> Result<Input, SourceError> {
             }
         }
     }
+}
+
+/// Whether a file begins with something: some programs write the start of a file last.
+fn begun(path: &Path) -> bool {
+    let mut start = [0; 8];
+    let read = File::open(path).and_then(|mut file| npy::fill(&mut file, &mut start));
+    read.is_ok() && start != [0; 8]
 }
 
 /// What a source knows of its frames before the first one is read.
@@ -282,6 +312,16 @@ pub trait FrameSource: Send {
     /// # Errors
     /// A truncated, changed or unreadable frame; the error names the file and the frame's index.
     fn read(&mut self, frame: &mut Frame) -> Result<Read, SourceError>;
+
+    /// What the input says of the recording beyond its pixels.
+    fn described(&self) -> Described {
+        Described::default()
+    }
+
+    /// What went into each frame, where frames are drawn of a table of localisations.
+    fn tally(&self) -> Option<Arc<Tally>> {
+        None
+    }
 
     /// Frames before `index` are not wanted, before the first is read. Sources that can do so pass over them; others
     /// give them all the same.

@@ -96,7 +96,7 @@ pub fn from_reader(reader: Box<dyn Read + Send>, name: &str, options: &OpenOptio
         _ => match options.kind {
             Kind::Series => Ok(Input::Series(Box::new(csv::CsvSource::new(rest, name, options)?))),
             Kind::Localisations => {
-                Ok(Input::Frames(Box::new(localisations::LocalisationSource::new(rest, name, options)?)))
+                Ok(Input::Frames(Box::new(localisations::LocalisationSource::new_stream(rest, name, options)?)))
             }
             Kind::Fields => {
                 let expected = "NPY, or raw frames with their format, such as --raw u16:512x640";

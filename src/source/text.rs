@@ -16,6 +16,8 @@ pub(super) struct Lines<R> {
     start: usize,
     number: u64,
     ended: bool,
+    /// Whether the line that was given last ends with the input and not with a line end.
+    cut: bool,
     /// A line that was no UTF-8, as text.
     latin: String,
 }
@@ -29,6 +31,7 @@ impl<R: Read> Lines<R> {
             start: 0,
             number: 0,
             ended: false,
+            cut: false,
             latin: String::new(),
         }
     }
@@ -41,6 +44,11 @@ impl<R: Read> Lines<R> {
     /// Whether a whole line has arrived already, so that [`next`](Self::next) does not wait.
     pub(super) fn is_ready(&self) -> bool {
         self.ended || self.buffer[self.start..].contains(&b'\n')
+    }
+
+    /// Whether the line that was given last has no end: more of it may have been meant to come.
+    pub(super) fn is_cut(&self) -> bool {
+        self.cut
     }
 
     /// The next line without its end; `None` after the last.
@@ -60,6 +68,7 @@ impl<R: Read> Lines<R> {
             self.more()?;
         };
         let line = self.start..end;
+        self.cut = end == self.buffer.len();
         self.start = (end + 1).min(self.buffer.len());
         self.number += 1;
         let mut line = &self.buffer[line];

@@ -19,7 +19,7 @@ use self::metadata::Metadata;
 use super::element::{Element, Endian, describe, to_luminance};
 use super::follow::{Follow, Settling};
 use super::{FrameInfo, FrameSource, OpenOptions, Part, Place, Read, SourceError};
-use crate::source::{Frame, Pixels};
+use crate::source::{Described, Frame, Pixels};
 
 const COMPRESSION_NONE: u64 = 1;
 const WHITE_IS_ZERO: u64 = 0;
@@ -49,6 +49,7 @@ pub struct TiffSource {
     announced: Option<u64>,
     /// Seconds or whatever the time step is in, from the first frame.
     times: Vec<f64>,
+    described: Described,
     next: u64,
     scratch: Vec<u8>,
     decoder: Option<Box<Decoder<BufReader<File>>>>,
@@ -114,7 +115,7 @@ impl TiffSource {
         // How many pages there will be nobody knows, unless the images were announced.
         let count = stated.filter(|_| options.follow.is_none() || contiguous.is_some());
         let info = FrameInfo { name, shape: first.shape, count, spacing: metadata.spacing, rendered: false, warnings };
-        let times = metadata.times;
+        let (times, described) = (metadata.times, metadata.described);
         Ok(Self {
             info,
             path: path.to_owned(),
@@ -128,6 +129,7 @@ impl TiffSource {
             contiguous,
             announced: metadata.images,
             times,
+            described,
             next: 0,
             scratch: Vec::new(),
             decoder: None,
@@ -322,6 +324,10 @@ impl TiffSource {
 impl FrameSource for TiffSource {
     fn info(&self) -> &FrameInfo {
         &self.info
+    }
+
+    fn described(&self) -> Described {
+        self.described.clone()
     }
 
     fn read(&mut self, frame: &mut Frame) -> Result<Read, SourceError> {

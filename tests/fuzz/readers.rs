@@ -220,6 +220,8 @@ pub(crate) fn journal(bytes: &[u8]) {
         spacing: Spacing::default(),
         log_scale: true,
         description: String::new(),
+        recording: None,
+        acquired: None,
     }];
     let start = |to: &Destination<'_>| OutputSet::create(to, &outputs);
     {

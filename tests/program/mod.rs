@@ -85,3 +85,34 @@ pub(crate) fn interrupt(child: &std::process::Child) {
     let sent = unsafe { libc::kill(id, libc::SIGINT) };
     assert_eq!(sent, 0);
 }
+
+/// All files but the record, by name; of summary.csv all columns but the latency, which is measured.
+pub(crate) fn files(out: &str) -> Vec<(String, Vec<u8>)> {
+    let read = |path: &Path| {
+        let bytes = fs::read(path).expect("a file");
+        if path.file_name().is_some_and(|n| n == "summary.csv") {
+            let text = String::from_utf8(bytes).expect("UTF-8");
+            let rows = text.lines().map(|row| row.rsplit_once(',').expect("columns").0);
+            return rows.collect::<Vec<_>>().join("\n").into_bytes();
+        }
+        bytes
+    };
+    let mut files: Vec<_> = fs::read_dir(out)
+        .expect("the folder")
+        .map(|e| e.expect("an entry").path())
+        .filter(|p| p.file_name().is_some_and(|n| n != "run.json"))
+        .map(|p| (p.file_name().unwrap_or_default().to_string_lossy().into_owned(), read(&p)))
+        .collect();
+    files.sort();
+    files
+}
+
+/// Two runs left the same files.
+pub(crate) fn assert_same(a: &str, b: &str) {
+    let (a, b) = (files(a), files(b));
+    let names = |f: &[(String, Vec<u8>)]| f.iter().map(|f| f.0.clone()).collect::<Vec<_>>();
+    assert_eq!(names(&a), names(&b));
+    for (a, b) in a.iter().zip(&b) {
+        assert!(a.1 == b.1, "{} differs", a.0);
+    }
+}

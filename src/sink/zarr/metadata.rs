@@ -16,6 +16,7 @@ pub(super) fn write_group(path: &Path, info: &MapInfo, version: Version, levels:
     let own = json!({
         "output": info.name, "quantity": info.quantity, "unit": info.unit, "description": info.description,
         "creator": concat!("mollifier ", env!("CARGO_PKG_VERSION")),
+        "recording": info.recording, "acquired": info.acquired,
     });
     let multiscales = multiscales(info, levels);
     match version {

@@ -3,7 +3,7 @@
 use roxmltree::{Document, Node};
 
 use super::directory::Page;
-use crate::source::{Place, SourceError};
+use crate::source::{Described, Place, SourceError};
 use crate::units::{Spacing, Step, canonical_unit, convert};
 
 /// What a TIFF file's description says, as far as it concerns a recording.
@@ -15,6 +15,7 @@ pub(super) struct Metadata {
     pub(super) images: Option<u64>,
     /// Times of all planes from the first one, in the unit of the time step; empty where not all are stated.
     pub(super) times: Vec<f64>,
+    pub(super) described: Described,
 }
 
 impl Metadata {
@@ -25,9 +26,13 @@ impl Metadata {
     pub(super) fn read(first: &Page, name: &str) -> Result<Self, SourceError> {
         let mut metadata = Self::default();
         match first.description.as_deref() {
-            Some(text) if text.starts_with("ImageJ=") => metadata.imagej(text, first.resolution, name)?,
+            Some(text) if text.starts_with("ImageJ=") => {
+                metadata.imagej(text, first.resolution, name)?;
+                metadata.described.description = Described::text(text);
+            }
             Some(text) if text.contains("<OME") => metadata.ome(text, name)?,
-            _ => {}
+            Some(text) => metadata.described.description = Described::text(text),
+            None => {}
         }
         // A spacing that makes no sense as a whole (a frame interval in micrometres) is not used, and said.
         match metadata.spacing.clone().checked() {
@@ -118,6 +123,16 @@ impl Metadata {
         if further > 0 {
             let got = format!("{} images (positions or series) in one file", further + 1);
             return Err(SourceError::unsupported(Place::whole(name), got, "one: export them one by one"));
+        }
+        if let Some(image) = pixels.parent_element() {
+            let child = |tag: &'static str| image.children().find(named(tag)).and_then(|n| n.text());
+            let channel = pixels.children().find(named("Channel"));
+            self.described = Described {
+                name: image.attribute("Name").and_then(Described::text),
+                channel: channel.and_then(|c| Described::text(c.attribute("Name")?)),
+                acquired: child("AcquisitionDate").and_then(Described::moment),
+                description: child("Description").and_then(Described::text),
+            };
         }
         let size = |key: &str| pixels.attribute(key).and_then(|v| v.parse::<u64>().ok());
         one_stacked_dimension(name, size("SizeC"), size("SizeZ"), size("SizeT"))?;
