@@ -42,7 +42,8 @@ pub(crate) enum Command {
 pub(crate) struct RunArgs {
     /// Model file (.onnx with a contract, as `mollifier bake` writes it)
     pub(crate) model: PathBuf,
-    /// Recording: a file, a folder of frames, - for standard input, or tcp://127.0.0.1:9000 for frames over TCP
+    /// Recording: a file, a folder of frames, - for standard input, tcp://127.0.0.1:9000 for frames over TCP,
+    /// mqtt://BROKER/TOPIC, or serial:///dev/ttyUSB0?baud=115200 for a sensor
     pub(crate) input: PathBuf,
     /// A further input of the model: a number, or a file whose first frame has the recording's size
     #[arg(long, value_name = "NAME=PATH|NUMBER", value_parser = named)]
@@ -77,7 +78,7 @@ pub(crate) struct RunArgs {
     /// Replay a recording at this many frames (samples) a second
     #[arg(long, value_name = "HZ", allow_negative_numbers = true, value_parser = above_zero)]
     pub(crate) rate: Option<f64>,
-    /// Go on as the recording is written (a folder or a TIFF file), until Ctrl-C or SECONDS without a new frame
+    /// Go on as the recording is written (a folder, a TIFF file, a CSV series), until Ctrl-C or SECONDS without a new frame
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, default_missing_value = "inf", value_parser = seconds)]
     pub(crate) follow: Option<f64>,
     /// Go on where an interrupted run into --out ended; from the start where there was none

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::args::{FormatArg, RunArgs};
 use super::counted;
 use super::failure::misuse;
+use super::run::is_sensor;
 use super::spacing::RunSpacing;
 
 /// The files of one run, under construction.
@@ -22,6 +23,8 @@ pub(crate) struct Outputs {
     stale: Vec<String>,
     /// A block of samples, axes (sample, channel), for each output.
     turned: Vec<Vec<f32>>,
+    /// Whether a later run can go on: a sensor's samples cannot be read again.
+    can_resume: bool,
 }
 
 impl Outputs {
@@ -80,14 +83,15 @@ impl Outputs {
             .collect();
         let formats = formats(args, &Format::DEFAULT_SERIES)?;
         let set = OutputSet::create_series(&Destination { dir, formats: &formats, run, resume: args.resume }, &infos)?;
-        Ok(Some(Self::new(set, dir, vec![Vec::new(); infos.len()])))
+        let outputs = Self::new(set, dir, vec![Vec::new(); infos.len()]);
+        Ok(Some(Self { can_resume: !is_sensor(&args.input.to_string_lossy()), ..outputs }))
     }
 
     fn new(set: OutputSet, dir: &Path, turned: Vec<Vec<f32>>) -> Self {
         let replaced: Vec<String> = set.files().iter().filter_map(|p| file_name(p)).collect();
         let mut stale = files_of_earlier_runs(dir, &replaced);
         stale.retain(|f| !replaced.contains(f));
-        Self { set, dir: dir.to_owned(), written: 0, stale, turned }
+        Self { set, dir: dir.to_owned(), written: 0, stale, turned, can_resume: true }
     }
 
     /// What a user should know who takes everything in the folder for this run's.
@@ -134,7 +138,8 @@ impl Outputs {
             }
             n => {
                 let (dir, what) = (self.dir.display(), counted(n, nouns));
-                Some(format!("complete in the .part files in {dir}: {what} (--resume goes on from there)"))
+                let hint = if self.can_resume { " (--resume goes on from there)" } else { "" };
+                Some(format!("complete in the .part files in {dir}: {what}{hint}"))
             }
         }
     }

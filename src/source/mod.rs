@@ -7,16 +7,24 @@
 //! To add a format: a file here with a type that is a [`FrameSource`] or a [`SampleSource`], its first bytes in
 //! [`open`], and its sound and damaged files in `tests/source_formats.rs`.
 
+#[cfg(any(feature = "mqtt", feature = "serial"))]
+mod address;
 mod clock;
 mod csv;
 mod element;
 mod error;
+mod faults;
 mod folder;
 mod follow;
 mod frame;
 mod localisations;
+#[cfg(feature = "mqtt")]
+mod mqtt;
 mod npy;
 mod raw;
+#[cfg(feature = "serial")]
+mod serial;
+mod tail;
 mod tcp;
 mod text;
 mod tiff;
@@ -24,8 +32,10 @@ mod tiff;
 use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
+use std::sync::Arc;
 
 pub use error::{Part, Place, SourceError};
+pub use faults::Faults;
 pub use folder::FolderSource;
 pub use follow::Follow;
 pub use frame::{Frame, Pixels, Samples};
@@ -55,7 +65,7 @@ pub struct OpenOptions {
     pub raw: Option<RawFormat>,
     /// Pixels that one frame may have, checked before memory is taken; 2^28 unless changed.
     pub max_pixels: usize,
-    /// Go on as the input grows: a folder of images, or a TIFF file.
+    /// Go on as the input grows: a folder of images, a TIFF file, a CSV series; and how long live inputs are waited for.
     pub follow: Option<Follow>,
 }
 
@@ -95,7 +105,9 @@ pub enum Input {
     Series(Box<dyn SampleSource>),
 }
 
-/// Open a file, a folder, standard input (`-`) or a port (`tcp://ADDRESS:PORT`), as the model's kind takes it.
+/// Open a file, a folder, standard input (`-`), or a live input, as the model's kind takes it: frames that a program
+/// sends to a port (`tcp://ADDRESS:PORT`), frames or samples from an MQTT broker (`mqtt://BROKER/TOPIC`), samples from a
+/// serial port (`serial://NAME?baud=115200`).
 ///
 /// Fields: TIFF, PNG, a folder of them, NPY and NPZ of (y, x) or (t, y, x). Series: CSV, NPY and NPZ of (sample)
 /// or (channel, sample). Localisations: a ThunderSTORM or Picasso table, which is drawn as one density map, or anything that
@@ -117,6 +129,9 @@ pub fn open(path: &str, options: &OpenOptions) -> Result<Input, SourceError> {
             return Err(SourceError::misused(place(), "frames over TCP", "samples for a model of series"));
         }
         return Ok(Input::Frames(Box::new(tcp::TcpFrames::open(path, options)?)));
+    }
+    if let Some(live) = open_live(path, options)? {
+        return Ok(live);
     }
     let file_path = Path::new(path);
     let frames_wanted = |what: &str| match options.kind {
@@ -158,9 +173,10 @@ pub fn open(path: &str, options: &OpenOptions) -> Result<Input, SourceError> {
         Err(SourceError::unsupported(place(), what, expected))
     };
     let is_tiff = matches!(start, [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..]);
-    if options.follow.is_some() && !is_tiff {
-        let expected = "a TIFF file or a folder of images";
-        return Err(SourceError::misused(place(), "--follow with a file that is no TIFF", expected));
+    let is_text = !start.contains(&0) && !start.starts_with(b"\x89") && !start.starts_with(b"PK");
+    if options.follow.is_some() && !is_tiff && !(is_text && options.kind == Kind::Series) {
+        let expected = "a TIFF file or a folder of images, or a CSV table for a model of series";
+        return Err(SourceError::misused(place(), "--follow with a file of another kind", expected));
     }
     match start {
         [] => Err(SourceError::malformed(place(), "an empty file", "a recording")),
@@ -188,6 +204,10 @@ pub fn open(path: &str, options: &OpenOptions) -> Result<Input, SourceError> {
         [b'G', b'I', b'F', b'8', ..] => unsupported("a GIF image"),
         _ if start.contains(&0) => unsupported("a binary file of an unknown format"),
         _ => {
+            if let (Kind::Series, Some(follow)) = (options.kind, &options.follow) {
+                let tail = tail::Tail::open(file_path, follow.clone()).map_err(SourceError::io(place()))?;
+                return Ok(Input::Series(Box::new(csv::CsvSource::new(tail, path, options)?)));
+            }
             let reader = BufReader::new(File::open(file_path).map_err(SourceError::io(place()))?);
             match options.kind {
                 Kind::Series => Ok(Input::Series(Box::new(csv::CsvSource::new(reader, path, options)?))),
@@ -203,6 +223,32 @@ pub fn open(path: &str, options: &OpenOptions) -> Result<Input, SourceError> {
             }
         }
     }
+}
+
+/// A sensor or a camera that sends by itself; `None` for the name of anything else.
+fn open_live(path: &str, options: &OpenOptions) -> Result<Option<Input>, SourceError> {
+    let place = || Place::whole(path);
+    #[cfg(feature = "serial")]
+    if path.starts_with(serial::SCHEME) {
+        if options.kind != Kind::Series {
+            let expected = "frames for a model of images, which no serial port brings";
+            return Err(SourceError::misused(place(), "a serial port", expected));
+        }
+        let faults = Arc::<Faults>::default();
+        let lines = serial::SerialLines::open(path, options, Arc::clone(&faults))?;
+        return Ok(Some(Input::Series(Box::new(csv::CsvSource::live(lines, path, options, faults)?))));
+    }
+    #[cfg(feature = "mqtt")]
+    if path.starts_with(mqtt::SCHEME) {
+        return mqtt::open(path, options).map(Some);
+    }
+    let names = ["serial://", "mqtt://", "mqtts://"];
+    if names.iter().any(|scheme| path.starts_with(scheme)) {
+        let expected = "mqtt://BROKER/TOPIC or serial://PORT, in a build with those features (for TLS, a tunnel)";
+        return Err(SourceError::unsupported(place(), "an input that this build does not read", expected));
+    }
+    let _ = options;
+    Ok(None)
 }
 
 /// What a source knows of its frames before the first one is read.
@@ -235,6 +281,8 @@ pub struct SeriesInfo {
     pub spacing: Spacing,
     /// Things a user should know, each one sentence.
     pub warnings: Vec<String>,
+    /// What a live input goes through, counted while it is read.
+    pub faults: Arc<Faults>,
 }
 
 /// Whether a read gave something.

@@ -34,7 +34,8 @@ impl fmt::Debug for Metrics {
 }
 
 impl Metrics {
-    pub(super) fn new() -> Self {
+    /// Of images, or of a `series`, which counts samples.
+    pub(super) fn new(series: bool) -> Self {
         // A tenth of a millisecond to 1.6 minutes.
         let histogram = || Histogram::new(exponential_buckets(1e-4, 2.0, 21));
         let mut metrics = Self {
@@ -50,15 +51,28 @@ impl Metrics {
             pages: Gauge::default(),
         };
         let r = &mut metrics.registry;
-        r.register("frames_read", "Frames that the source gave", metrics.read.clone());
-        r.register("frames_lost", "Frames that never arrived or were given up by the queue", metrics.lost.clone());
-        r.register("queue_frames", "Frames that wait to be computed", metrics.queued.clone());
-        r.register("noise_counts", "Noise of the newest window, in the recording's values", metrics.noise.clone());
-        r.register("maps", "Maps computed and written", metrics.maps.clone());
-        let latency = "From a map's newest frame out of the source to its maps in the files";
+        let latency = if series {
+            r.register("samples_read", "Samples that the source gave", metrics.read.clone());
+            r.register(
+                "samples_lost",
+                "Samples that never arrived or were given up by the queue",
+                metrics.lost.clone(),
+            );
+            r.register("queue_blocks", "Blocks of samples that wait to be computed", metrics.queued.clone());
+            r.register("samples", "Samples computed and written", metrics.maps.clone());
+            r.register_with_unit("compute", "Computing a block", Unit::Seconds, metrics.compute.clone());
+            "From a block's newest sample out of the source to its values in the files"
+        } else {
+            r.register("frames_read", "Frames that the source gave", metrics.read.clone());
+            r.register("frames_lost", "Frames that never arrived or were given up by the queue", metrics.lost.clone());
+            r.register("queue_frames", "Frames that wait to be computed", metrics.queued.clone());
+            r.register("noise_counts", "Noise of the newest window, in the recording's values", metrics.noise.clone());
+            r.register("maps", "Maps computed and written", metrics.maps.clone());
+            r.register("maps_not_shown", "Maps that no page had time for", metrics.not_shown.clone());
+            r.register_with_unit("compute", "Computing a map", Unit::Seconds, metrics.compute.clone());
+            "From a map's newest frame out of the source to its maps in the files"
+        };
         r.register_with_unit("latency", latency, Unit::Seconds, metrics.latency.clone());
-        r.register_with_unit("compute", "Computing a map", Unit::Seconds, metrics.compute.clone());
-        r.register("maps_not_shown", "Maps that no page had time for", metrics.not_shown.clone());
         r.register("pages", "Pages that are open", metrics.pages.clone());
         metrics
     }
@@ -69,6 +83,15 @@ impl Metrics {
         self.queued.set(progress.queued as u64);
         self.noise.set(noise);
         self.maps.inc();
+        self.latency.observe(progress.latency_ms * 1e-3);
+        self.compute.observe(progress.compute_ms * 1e-3);
+    }
+
+    pub(super) fn block(&self, progress: &Progress) {
+        self.read.set(progress.read);
+        self.lost.set(progress.lost);
+        self.queued.set(progress.queued as u64);
+        self.maps.inc_by(progress.computed.saturating_sub(self.maps.get()));
         self.latency.observe(progress.latency_ms * 1e-3);
         self.compute.observe(progress.compute_ms * 1e-3);
     }
