@@ -9,7 +9,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use mollifier::model::Kind;
-use mollifier::source::{Follow, Frame, FrameSource, Input, OpenOptions, Pixels, Read, SourceError, open};
+use mollifier::source::{
+    Follow, Frame, FrameSource, Input, OpenOptions, Pixels, Read, SampleSource, Samples, SourceError, open,
+};
 
 const SHAPE: [usize; 2] = [24, 31];
 
@@ -264,4 +266,72 @@ fn what_cannot_be_followed_is_said() {
         let error = source(path, Some(until_idle(0.1))).err().expect("it is refused");
         assert!(error.is_misuse() && error.to_string().contains("--follow"), "{error}");
     }
+}
+
+fn table(path: &Path, follow: Follow) -> Result<Box<dyn SampleSource>, SourceError> {
+    let options = OpenOptions { follow: Some(follow), ..OpenOptions::new(Kind::Series) };
+    match open(&path.display().to_string(), &options)? {
+        Input::Series(source) => Ok(source),
+        Input::Frames(_) => unreachable!("a table was written"),
+    }
+}
+
+/// The values of the next blocks, up to `count` of them or the end.
+fn values(source: &mut dyn SampleSource, count: usize) -> Vec<f64> {
+    let (mut all, mut block) = (Vec::new(), Samples::default());
+    while all.len() < count && source.read(&mut block).expect("samples") == Read::Filled {
+        all.extend(&block.values);
+    }
+    all
+}
+
+#[test]
+fn half_a_line_waits_and_is_a_line_only_where_the_table_ends_by_itself() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for stopped in [false, true] {
+        let path = folder.path().join("log.csv");
+        fs::write(&path, "position\n1.5\n2.5\n3.").expect("a file");
+        let stop = Arc::new(AtomicBool::new(false));
+        let idle = (!stopped).then(|| Duration::from_millis(400));
+        let mut source = table(&path, Follow { stop: Arc::clone(&stop), idle }).expect("a table");
+        assert_eq!(values(&mut *source, 2), [1.5, 2.5]);
+        let mut file = FileOptions::new().append(true).open(&path).expect("it is there");
+        file.write_all(b"25\n4.12").expect("it is written");
+        assert_eq!(values(&mut *source, 1), [3.25]);
+        if stopped {
+            stop.store(true, Ordering::Release);
+        }
+        let rest = values(&mut *source, 9);
+        assert_eq!(rest, if stopped { vec![] } else { vec![4.12] });
+    }
+}
+
+#[test]
+fn a_table_that_is_written_anew_ends_with_an_error() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("log.csv");
+    fs::write(&path, "position\n1.5\n2.5\n3.5\n").expect("a file");
+    let mut source = table(&path, Follow { stop: Arc::default(), idle: None }).expect("a table");
+    assert_eq!(values(&mut *source, 3), [1.5, 2.5, 3.5]);
+    fs::write(&path, "position\n1.5\n").expect("a file");
+    let error = source.read(&mut Samples::default()).expect_err("it has shrunk").to_string();
+    assert!(error.contains("written anew"), "{error}");
+}
+
+#[test]
+fn a_table_may_be_taken_away_and_come_back() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (path, away) = (folder.path().join("log.csv"), folder.path().join("away.csv"));
+    fs::write(&path, "position\n1.5\n2.5\n").expect("a file");
+    let mut source = table(&path, Follow { stop: Arc::default(), idle: None }).expect("a table");
+    assert_eq!(values(&mut *source, 2), [1.5, 2.5]);
+    fs::rename(&path, &away).expect("it is moved");
+    let writer = thread::spawn(move || {
+        thread::sleep(Duration::from_millis(100));
+        fs::rename(&away, &path).expect("it is moved back");
+        let mut file = FileOptions::new().append(true).open(&path).expect("it is there");
+        file.write_all(b"3.5\n").expect("it is written");
+    });
+    assert_eq!(values(&mut *source, 1), [3.5]);
+    writer.join().expect("it is written");
 }

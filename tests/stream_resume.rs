@@ -132,6 +132,38 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(20))]
+    #[test]
+    fn a_live_series_that_broke_off_between_two_tiles_goes_on(samples in 300usize..900, stop in 1usize..20) {
+        let values: Vec<f64> = (0..samples).map(|i| if hash(i as u64) < 0.02 { f64::NAN } else { hash(i as u64) }).collect();
+        let run = |before: Option<SampleMark>, live: bool, blocks: usize, given: &mut Vec<u32>| {
+            let source = FakeSamples::new(values.clone(), 1, vec![7]);
+            let options = SeriesOptions { live, before, ..SeriesOptions::default() };
+            let mut last = before;
+            let mut seen = 0;
+            let result = run_series(&FakeModel::series(), Box::new(source), &options, &mut |block: &SampleBlock<'_>| {
+                if seen == blocks || (blocks < usize::MAX && block.mark.is_none()) {
+                    return Err("the machine dies".into());
+                }
+                seen += 1;
+                last = block.mark.or(last);
+                assert_eq!(block.first, given.len() as u64);
+                given.extend(block.outputs[0].row(0).iter().map(|v| v.to_bits()));
+                // The samples of some time come at once.
+                std::thread::sleep(std::time::Duration::from_millis(if live { 2 } else { 0 }));
+                Ok(())
+            });
+            (last, result)
+        };
+        let (mut whole, mut parts) = (Vec::new(), Vec::new());
+        run(None, false, usize::MAX, &mut whole).1.expect("nothing fails");
+        let (mark, _) = run(None, true, stop, &mut parts);
+        run(mark, false, usize::MAX, &mut parts).1.expect("nothing fails");
+        prop_assert_eq!(parts, whole);
+    }
+}
+
 #[test]
 fn another_recording_is_refused() {
     let model = FakeModel::fields(3);

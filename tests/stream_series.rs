@@ -2,7 +2,9 @@
 
 mod common;
 
-use common::{FakeModel, FakeSamples, hash};
+use std::time::Duration;
+
+use common::{FakeModel, FakeSamples, REACH, hash};
 use mollifier::source::Samples;
 use mollifier::source::{Read, SampleSource, SeriesInfo, SourceError};
 use mollifier::stream::{Report, SampleBlock, SeriesOptions, StreamError, run_series};
@@ -59,13 +61,58 @@ proptest! {
 
     #[test]
     fn the_hop_does_not_show(samples in 1usize..3000, hop in 1usize..300) {
-        // Missing samples at a tile's very end are filled from what is known there, so none are missing here.
-        let values: Vec<f64> = (0..samples).map(|i| (i as f64 / 50.0).cos() + hash(i as u64)).collect();
+        let values = signal(samples, 1);
         let with = |hop| {
             let options = SeriesOptions { hop, ..SeriesOptions::default() };
             run(Box::new(FakeSamples::new(values.clone(), 1, vec![97])), &options).0
         };
         prop_assert_eq!(bits(&with(hop)), bits(&with(256)));
+    }
+
+    #[test]
+    fn a_live_series_equals_the_batch(
+        samples in 1usize..400, lengths in prop::collection::vec(1usize..40, 1..4), pause in 0u64..3,
+    ) {
+        let values = signal(samples, 1);
+        let batch = run(Box::new(FakeSamples::new(values.clone(), 1, vec![samples])), &SeriesOptions::default()).0;
+        let live = SeriesOptions { live: true, ..SeriesOptions::default() };
+        let source = Slow(FakeSamples::new(values, 1, lengths), Duration::from_millis(pause));
+        prop_assert_eq!(bits(&run(Box::new(source), &live).0), bits(&batch));
+    }
+}
+
+/// Takes its time for each block.
+struct Slow(FakeSamples, Duration);
+
+impl SampleSource for Slow {
+    fn info(&self) -> &SeriesInfo {
+        self.0.info()
+    }
+    fn read(&mut self, block: &mut Samples) -> Result<Read, SourceError> {
+        std::thread::sleep(self.1);
+        self.0.read(block)
+    }
+}
+
+#[test]
+fn a_live_series_gives_each_sample_out_with_the_declared_delay() {
+    let source = FakeSamples::new((0..60).map(f64::from).collect(), 1, vec![1]);
+    let live = SeriesOptions { live: true, ..SeriesOptions::default() };
+    let mut seen = Vec::new();
+    let source = Box::new(Slow(source, Duration::from_millis(70)));
+    run_series(&FakeModel::series(), source, &live, &mut |block: &SampleBlock<'_>| {
+        let count = block.outputs[0].ncols() as u64;
+        seen.push((block.first + count, block.progress.read, block.mark));
+        Ok(())
+    })
+    .expect("the run succeeds");
+    // The smallest tile is 32 samples; from there on each sample gives the one that is older by the delay.
+    let last = seen.pop().expect("the end");
+    assert_eq!((last.0, last.1, last.2), (60, 60, None));
+    assert_eq!(seen.len(), 60 - 31);
+    for (at, (given_out, read, mark)) in (32..).zip(&seen) {
+        assert_eq!((*given_out, *read), (at - REACH as u64, at));
+        assert_eq!(mark.map(|m| (m.given_out, m.received)), Some((at - REACH as u64, at)));
     }
 }
 

@@ -8,9 +8,9 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::{FakeFrames, FakeModel, hash};
+use common::{FakeFrames, FakeModel, FakeSamples, hash};
 use mollifier::source::Pixels;
-use mollifier::stream::{FieldOptions, Map, run_fields};
+use mollifier::stream::{FieldOptions, Map, SampleBlock, SeriesOptions, run_fields, run_series};
 use mollifier::units::Spacing;
 use mollifier::view::{About, AboutOutput, Board, Server, ViewError, Watched};
 use serde_json::Value;
@@ -18,6 +18,10 @@ use serde_json::Value;
 const SHAPE: [usize; 2] = [20, 30];
 
 fn board(shape: [usize; 2]) -> Arc<Board> {
+    board_of(shape, &[])
+}
+
+fn board_of(shape: [usize; 2], channels: &[&str]) -> Arc<Board> {
     let output = |name: &str| AboutOutput {
         name: name.into(),
         quantity: "a quantity".into(),
@@ -30,6 +34,8 @@ fn board(shape: [usize; 2]) -> Arc<Board> {
         input: "frames/".into(),
         input_unit: String::new(),
         shape,
+        channels: channels.iter().map(|c| (*c).to_owned()).collect(),
+        delay: 0,
         spacing: "t=2s,y=0.1um,x=0.1um".parse::<Spacing>().expect("a spacing"),
         outputs: vec![output("lambda"), output("support")],
         maps: None,
@@ -292,6 +298,68 @@ fn other_machines_need_the_token() {
         assert_eq!(ask(address, "GET", "/about", &[&header], "").code, 200);
     }
     assert_eq!(ask(address, "GET", "/about", &["Cookie: mollifier_token=0"], "").code, 403);
+}
+
+/// The header and the lines of `/trace`: the lowest values of each, then the highest.
+fn trace(address: SocketAddr, query: &str) -> (Value, Vec<Vec<f64>>) {
+    let answer = get(address, &format!("/trace{query}"));
+    assert_eq!(answer.code, 200, "{query}");
+    let length = u32::from_le_bytes(answer.body[..4].try_into().expect("four bytes")) as usize;
+    assert_eq!((4 + length) % 8, 0);
+    let header: Value = serde_json::from_slice(&answer.body[4..4 + length]).expect("JSON");
+    let values: Vec<f64> =
+        answer.body[4 + length..].chunks_exact(8).map(|b| f64::from_le_bytes(b.try_into().expect("eight"))).collect();
+    let count = header["count"].as_u64().expect("a count") as usize;
+    let lines = if count == 0 { Vec::new() } else { values.chunks(count).map(<[f64]>::to_vec).collect() };
+    (header, lines)
+}
+
+#[test]
+fn a_series_is_handed_out_with_all_its_channels_while_readers_that_do_not_read_hold_up_nothing() {
+    let board = board_of([0, 0], &["left", "right"]);
+    let (_server, address) = serve(&board);
+    assert!(String::from_utf8_lossy(&get(address, "/").body).contains("series.js"));
+    assert_eq!(trace(address, "").1.len(), 0);
+    let deaf: Vec<TcpStream> = ["/trace?most=2000", "/events", "/trace"]
+        .into_iter()
+        .map(|path| {
+            let mut connection = TcpStream::connect(address).expect("it listens");
+            write!(connection, "GET {path} HTTP/1.1\r\nHost: {address}\r\n\r\n").expect("it reads");
+            connection
+        })
+        .collect();
+    let samples = 20_000;
+    let values: Vec<f64> = (0..2 * samples).map(|i| if i == 31_000 { f64::NAN } else { hash(i as u64) }).collect();
+    let source: Box<dyn mollifier::source::SampleSource> = Box::new(FakeSamples::new(values.clone(), 2, vec![37, 500]));
+    let source = Box::new(Watched::new(source, Arc::clone(&board)));
+    let mut lambda = Vec::new();
+    let report = run_series(&FakeModel::series(), source, &SeriesOptions::default(), &mut |block: &SampleBlock<'_>| {
+        board.block(block);
+        lambda.extend(block.outputs[0].row(1).iter().map(|v| f64::from(*v)));
+        Ok(())
+    });
+    assert_eq!(report.expect("nothing fails").computed, samples as u64);
+    let (header, lines) = trace(address, "?span=1000&to=16000&most=5000");
+    let told = ["first", "step", "count", "newest"].map(|name| header[name].as_u64());
+    // Fine steps of the newest samples alone are kept.
+    assert_eq!(told, [Some(15_000), Some(4), Some(250), Some(20_000)]);
+    assert_eq!(lines.len(), 12, "low and high of two inputs, and of two outputs with two channels each");
+    let left = |i: usize| values[2 * i];
+    for (k, (low, high)) in lines[0].iter().zip(&lines[1]).enumerate() {
+        let of = || (15_000 + 4 * k..15_004 + 4 * k).map(left).filter(|v| v.is_finite());
+        assert_eq!((*low, *high), (of().fold(f64::MAX, f64::min), of().fold(f64::MIN, f64::max)));
+    }
+    let (header, lines) = trace(address, "?span=300");
+    assert_eq!((header["first"].as_u64(), header["step"].as_u64()), (Some(19_700), Some(1)));
+    assert_eq!(lines[6], lambda[19_700..]);
+    for query in ["?span=0", "?most=0", "?to=0", "?to=18446744073709551615&span=18446744073709551615&most=0"] {
+        trace(address, query);
+    }
+    assert_eq!(get(address, "/trace?span=-1").code, 400);
+    let metrics = String::from_utf8(get(address, "/metrics").body).expect("text");
+    assert!(metrics.contains("mollifier_samples_total 20000") && metrics.contains("mollifier_samples_read 20000"));
+    assert!(!metrics.contains("maps"), "{metrics}");
+    drop(deaf);
 }
 
 #[test]

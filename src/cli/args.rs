@@ -44,7 +44,8 @@ pub(crate) enum Command {
 pub(crate) struct RunArgs {
     /// Model file (.onnx with a contract, as `mollifier bake` writes it)
     pub(crate) model: PathBuf,
-    /// Recording: a file, a folder of frames, - for standard input, or tcp://127.0.0.1:9000 for frames over TCP
+    /// Recording: a file, a folder of frames, - for standard input, tcp://127.0.0.1:9000 for frames over TCP,
+    /// mqtt://BROKER/TOPIC, or serial:///dev/ttyUSB0?baud=115200 for a sensor
     pub(crate) input: PathBuf,
     /// A further input of the model: a number, or a file whose first frame has the recording's size
     #[arg(long, value_name = "NAME=PATH|NUMBER", value_parser = named)]
@@ -82,7 +83,7 @@ pub(crate) struct RunArgs {
     /// Channel, slice or position of an OME-Zarr store or NDTiff data set that has several, by number from 0 or by name
     #[arg(long, value_name = "c=1,z=0", value_parser = selection)]
     pub(crate) select: Option<Selection>,
-    /// Go on as the recording is written (a folder, a TIFF file, OME-Zarr, NDTiff, a table of localisations), until Ctrl-C or SECONDS without a new frame
+    /// Go on as the recording is written (a folder, a TIFF file, OME-Zarr, NDTiff, a table), until Ctrl-C or SECONDS without anything new
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, default_missing_value = "inf", value_parser = seconds)]
     pub(crate) follow: Option<f64>,
     /// Go on where an interrupted run into --out ended; from the start where there was none

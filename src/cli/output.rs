@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::args::{FormatArg, RunArgs};
 use super::counted;
 use super::failure::misuse;
+use super::run::is_sensor;
 use super::spacing::RunSpacing;
 
 /// The maps that will come.
@@ -35,6 +36,8 @@ pub(crate) struct Outputs {
     stale: Vec<String>,
     /// A block of samples, axes (sample, channel), for each output.
     turned: Vec<Vec<f32>>,
+    /// Whether a later run can go on: a sensor's samples cannot be read again.
+    can_resume: bool,
 }
 
 impl Outputs {
@@ -98,14 +101,15 @@ impl Outputs {
         let formats = formats(args, &Format::DEFAULT_SERIES)?;
         let to = Destination { run, resume: args.resume, ..Destination::new(dir, &formats) };
         let set = OutputSet::create_series(&to, &infos)?;
-        Ok(Some(Self::new(set, dir, vec![Vec::new(); infos.len()])))
+        let outputs = Self::new(set, dir, vec![Vec::new(); infos.len()]);
+        Ok(Some(Self { can_resume: !is_sensor(&args.input.to_string_lossy()), ..outputs }))
     }
 
     fn new(set: OutputSet, dir: &Path, turned: Vec<Vec<f32>>) -> Self {
         let replaced: Vec<String> = set.files().iter().filter_map(|p| file_name(p)).collect();
         let mut stale = files_of_earlier_runs(dir, &replaced);
         stale.retain(|f| !replaced.contains(f));
-        Self { set, dir: dir.to_owned(), written: 0, stale, turned }
+        Self { set, dir: dir.to_owned(), written: 0, stale, turned, can_resume: true }
     }
 
     /// What a user should know who takes everything in the folder for this run's.
@@ -161,7 +165,8 @@ impl Outputs {
             }
             n => {
                 let (dir, what) = (self.dir.display(), counted(n, nouns));
-                Some(format!("complete in the .part files in {dir}: {what} (--resume goes on from there)"))
+                let hint = if self.can_resume { " (--resume goes on from there)" } else { "" };
+                Some(format!("complete in the .part files in {dir}: {what}{hint}"))
             }
         }
     }

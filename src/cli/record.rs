@@ -1,7 +1,7 @@
 //! `run.json`: what was computed from what, for programs and for next year.
 
 use mollifier::model::{Contract, Model};
-use mollifier::source::Described;
+use mollifier::source::{Described, Faults};
 use mollifier::stream::{Lost, Mark, Percentiles, Report, machine, peak_memory_bytes};
 use mollifier::units::Spacing;
 use serde::{Deserialize, Serialize};
@@ -67,6 +67,8 @@ pub(crate) struct Record<'a> {
     pub(crate) warnings: &'a [String],
     /// Maps or samples taken over from an interrupted run.
     pub(crate) resumed: Option<u64>,
+    /// What a live series went through.
+    pub(crate) faults: Option<&'a Faults>,
     pub(crate) seconds: f64,
 }
 
@@ -118,6 +120,9 @@ impl Record<'_> {
                 "with_invalid_values": report.invalid_frames,
             },
             "invalid_values": report.invalid_values,
+            "input_faults": self.faults.map(|f| {
+                f.told().into_iter().map(|(n, count, _)| (n.to_owned(), json!(count))).collect::<serde_json::Map<_, _>>()
+            }),
             "maps": [],
             "tile": report.tile,
             "tiles": report.tiles,

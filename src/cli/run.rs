@@ -9,7 +9,9 @@ use anyhow::{Context, Result};
 use mollifier::backend::{Backend, BackendError};
 use mollifier::model::{InputRole, Kind, Model};
 use mollifier::sink::{Entry, Kept};
-use mollifier::source::{Described, Follow, Frame, FrameSource, Input, OpenOptions, Read, SampleSource, Tally, open};
+use mollifier::source::{
+    Described, Faults, Follow, Frame, FrameSource, Input, OpenOptions, Read, SampleSource, Tally, open,
+};
 use mollifier::stream::{
     Engine, FieldOptions, Givens, Map, MapSink, Mark, Paced, Report, SampleBlock, SampleMark, SampleSink,
     SeriesOptions, StreamError, run_fields, run_series,
@@ -66,11 +68,24 @@ fn compute(args: &RunArgs) -> Result<()> {
     let kind = model.contract.kind;
     let mut options = open_options(args, kind);
     let input = args.input.display().to_string();
-    // A port is always live.
-    let follow = args.follow.or_else(|| input.starts_with("tcp://").then_some(f64::INFINITY));
+    // What sends by itself is always live.
+    let sends = ["tcp://", "mqtt://", "serial://"].into_iter().find(|scheme| input.starts_with(scheme));
+    let follow = args.follow.or_else(|| sends.map(|_| f64::INFINITY));
     options.follow =
         follow.map(|seconds| Follow { stop: Arc::clone(&stop), idle: Duration::try_from_secs_f64(seconds).ok() });
     options.every = every(args, kind);
+    let sensor = sends.filter(|_| is_sensor(&input));
+    if let (Some(scheme), Some(_)) = (sensor, args.rate) {
+        return Err(misuse(format!(
+            "--rate: got {scheme}, which comes at its own pace, expected a recording to replay"
+        )));
+    }
+    if let (Some(scheme), true, Kind::Series) = (sensor, args.resume, kind) {
+        return Err(misuse(format!(
+            "--resume: got {scheme}, whose samples cannot be read again from the start, expected a recording of them \
+             (or another --out for what comes from now on)"
+        )));
+    }
     match open(&input, &options)? {
         Input::Frames(_) if kind == Kind::Series => {
             Err(misuse(format!("{input}: got images, expected a series as {} takes", model.name)))
@@ -81,6 +96,11 @@ fn compute(args: &RunArgs) -> Result<()> {
         Input::Frames(source) => images(args, &model, backend.as_ref(), source, stop),
         Input::Series(source) => samples(args, &model, backend.as_ref(), source, stop),
     }
+}
+
+/// Whether an input is one that nobody can ask again.
+pub(crate) fn is_sensor(input: &str) -> bool {
+    input.starts_with("mqtt://") || input.starts_with("serial://")
 }
 
 fn open_options(args: &RunArgs, kind: Kind) -> OpenOptions {
@@ -121,6 +141,8 @@ struct Setting<'a> {
     /// What the recording's file says of it, and the spacing that it states.
     described: Described,
     stated: Spacing,
+    /// What a live series went through.
+    faults: Option<Arc<Faults>>,
 }
 
 impl<'a> Setting<'a> {
@@ -153,6 +175,7 @@ impl<'a> Setting<'a> {
             tally: None,
             described: Described::default(),
             stated: stated.clone(),
+            faults: None,
         })
     }
 
@@ -204,6 +227,8 @@ impl<'a> Setting<'a> {
             }
             late.extend(tally.notes());
         }
+        let faults = self.faults.iter().flat_map(|faults| faults.told());
+        late.extend(faults.filter(|f| f.1 > 0).map(|(_, count, what)| format!("{}: {count} {what}", self.input)));
         late.extend(outside(&self.model.contract, &self.givens, self.noise_given(), report));
         if report.uniform_maps > 0 {
             late.push(format!(
@@ -258,6 +283,7 @@ impl<'a> Setting<'a> {
                     files,
                     warnings: &warnings,
                     resumed: self.resumed,
+                    faults: self.faults.as_deref(),
                     seconds,
                 }
                 .json()
@@ -467,29 +493,37 @@ fn samples(
     if !args.roi.is_empty() {
         return Err(misuse(format!("--roi: {} takes series, expected a model of images", model.name)));
     }
-    if args.view.is_some() {
-        return Err(misuse(format!("--view: {} takes series, expected a model of images", model.name)));
-    }
+    let input = args.input.to_string_lossy();
     check_rendering(args, &info.name, false)?;
     let mut set = Setting::new(args, model, backend, &info.name, &info.spacing, &info.warnings, None)?;
     let mut options = SeriesOptions {
         givens: set.givens.clone(),
         on_full: args.on_full.into(),
         stop: Arc::clone(&stop),
+        live: args.follow.is_some() || args.rate.is_some() || input == "-" || input.contains("://"),
         ..SeriesOptions::default()
     };
     let source: Box<dyn SampleSource> = match args.rate {
-        Some(rate) => Box::new(Paced::new(source, rate, stop)),
+        Some(rate) => Box::new(Paced::new(source, rate, Arc::clone(&stop))),
         None => source,
+    };
+    let page = match args.view {
+        Some(address) => Some(Page::of_series(address, model, &set.spacing, &info)?),
+        None => None,
     };
     let run = identity(args, model, backend.name(), &set.spacing, &[info.channels.len().max(1)], None);
     let outputs = Outputs::for_samples(args, model, &set.spacing, &info.channels, run)?;
     set.note(outputs.as_ref());
+    set.faults = Some(Arc::clone(&info.faults));
+    let source = match &page {
+        Some(page) => page.watch_samples(source),
+        None => source,
+    };
     let mut sink = Writer {
         outputs,
         summary: Summary::new(contract),
         line: ProgressLine::new(info.count, "samples"),
-        board: None,
+        board: page.as_ref().map(|p| Arc::clone(&p.board)),
         table: None,
         convergence: None,
     };
@@ -515,7 +549,12 @@ fn samples(
         n => format!(" of {n} channels"),
     };
     let what = format!("{}{channels}", counted(report.computed, "samples"));
-    set.finish(sink.outputs, &sink.summary, None, &report, &what, start.elapsed().as_secs_f64())
+    set.finish(sink.outputs, &sink.summary, None, &report, &what, start.elapsed().as_secs_f64())?;
+    if let Some(page) = page {
+        page.board.ended(&format!("the run has ended: {what}"));
+        page.stay(&stop);
+    }
+    Ok(())
 }
 
 /// Takes what a stream gives: writes it, looks at it, shows it.
@@ -600,6 +639,9 @@ impl SampleSink for Writer {
             outputs.block(block)?;
         }
         self.look_at(block.outputs);
+        if let Some(board) = &self.board {
+            board.block(block);
+        }
         self.line.show(&block.progress);
         Ok(())
     }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use mollifier::model::{Model, Transform};
-use mollifier::source::{FrameInfo, FrameSource};
+use mollifier::source::{FrameInfo, FrameSource, SampleSource, SeriesInfo};
 use mollifier::units::pretty_unit;
 use mollifier::view::{About, AboutOutput, Board, Server, Watched};
 
@@ -36,31 +36,28 @@ impl Page {
         info: &FrameInfo,
         maps: Option<u64>,
     ) -> Result<Self> {
-        let contract = &model.contract;
-        let unit = |formula: &str| spacing.unit(contract, formula).as_deref().map(pretty_unit).unwrap_or_default();
-        let outputs = contract.outputs.iter().map(|o| AboutOutput {
-            name: o.name.clone(),
-            quantity: o.quantity.clone(),
-            unit: unit(&o.unit),
-            log_scale: o.transform == Transform::Log && o.name != "std",
-        });
-        let board = Board::new(About {
-            model: Path::new(&model.name)
-                .file_name()
-                .map_or_else(|| model.name.clone(), |n| n.to_string_lossy().into()),
-            equation: contract.physics.equation.clone(),
-            input: info.name.clone(),
-            input_unit: spacing
-                .field_units
-                .iter()
-                .find(|(n, _)| n == "u")
-                .map(|u| pretty_unit(&u.1))
-                .unwrap_or_default(),
-            shape: info.shape,
-            spacing: spacing.spacing.clone(),
-            outputs: outputs.collect(),
-            maps,
-        });
+        Self::serve(address, about(model, spacing, &info.name, info.shape, maps))
+    }
+
+    /// Serve the page of a run of a series.
+    pub(crate) fn of_series(
+        address: SocketAddr,
+        model: &Model,
+        spacing: &RunSpacing,
+        info: &SeriesInfo,
+    ) -> Result<Self> {
+        let mut about = about(model, spacing, &info.name, [0, 0], info.count);
+        about.channels.clone_from(&info.channels);
+        if about.channels.is_empty() {
+            about.channels.push("value".to_owned());
+        }
+        let page = Self::serve(address, about)?;
+        page.board.watch_faults(Arc::clone(&info.faults));
+        Ok(page)
+    }
+
+    fn serve(address: SocketAddr, about: About) -> Result<Self> {
+        let board = Board::new(about);
         let server = Server::start(Arc::clone(&board), address)?;
         eprintln!("mollifier: the page is at {}", server.url());
         Ok(Self { board, server })
@@ -68,6 +65,11 @@ impl Page {
 
     /// Show the frames of a source as they come.
     pub(crate) fn watch(&self, source: Box<dyn FrameSource>) -> Box<dyn FrameSource> {
+        Box::new(Watched::new(source, Arc::clone(&self.board)))
+    }
+
+    /// Show the samples of a source as they come.
+    pub(crate) fn watch_samples(&self, source: Box<dyn SampleSource>) -> Box<dyn SampleSource> {
         Box::new(Watched::new(source, Arc::clone(&self.board)))
     }
 
@@ -85,5 +87,29 @@ impl Page {
             }
             thread::sleep(LOOK);
         }
+    }
+}
+
+/// What is shown, in words.
+fn about(model: &Model, spacing: &RunSpacing, input: &str, shape: [usize; 2], maps: Option<u64>) -> About {
+    let contract = &model.contract;
+    let unit = |formula: &str| spacing.unit(contract, formula).as_deref().map(pretty_unit).unwrap_or_default();
+    let outputs = contract.outputs.iter().map(|o| AboutOutput {
+        name: o.name.clone(),
+        quantity: o.quantity.clone(),
+        unit: unit(&o.unit),
+        log_scale: o.transform == Transform::Log && o.name != "std",
+    });
+    About {
+        model: Path::new(&model.name).file_name().map_or_else(|| model.name.clone(), |n| n.to_string_lossy().into()),
+        equation: contract.physics.equation.clone(),
+        input: input.to_owned(),
+        input_unit: spacing.field_units.iter().find(|(n, _)| n == "u").map(|u| pretty_unit(&u.1)).unwrap_or_default(),
+        shape,
+        channels: Vec::new(),
+        delay: contract.delay.max(contract.halo.first().copied().unwrap_or(0)),
+        spacing: spacing.spacing.clone(),
+        outputs: outputs.collect(),
+        maps,
     }
 }

@@ -3,10 +3,11 @@
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::io::Read;
+use std::sync::Arc;
 
 use super::clock::{Clock, time, time_column};
 use super::text::{Lines, Separator, is_date, is_missing};
-use super::{OpenOptions, Place, SampleSource, SeriesInfo, SourceError};
+use super::{Faults, OpenOptions, Place, SampleSource, SeriesInfo, SourceError};
 use crate::source::Samples;
 use crate::units::Spacing;
 
@@ -43,6 +44,9 @@ const NOT_VALUES: [&str; 15] = [
 /// is an empty field. Lines that start with `#`, and other empty ones, are left out.
 ///
 /// A column of even times gives the step, and samples that it skips are missing values. Dates are not looked at.
+///
+/// A [live](Self::live) table comes from a device that nobody can ask again: what is no row of it is a lost sample,
+/// listed by its index, or where times tell what is missing nothing at all.
 pub(super) struct CsvSource<R> {
     info: SeriesInfo,
     lines: Lines<R>,
@@ -60,6 +64,10 @@ pub(super) struct CsvSource<R> {
     next: u64,
     /// What was wrong with the row behind the samples that were given out last.
     failed: Option<SourceError>,
+    /// Counts what is no row, where that does not end the series.
+    faults: Option<Arc<Faults>>,
+    /// The row of names, which a device writes again when it starts anew.
+    header: Vec<String>,
 }
 
 /// Where in a row the values stand.
@@ -89,12 +97,25 @@ struct Row {
 
 impl<R: Read> CsvSource<R> {
     pub(super) fn new(reader: R, name: &str, options: &OpenOptions) -> Result<Self, SourceError> {
+        Self::open(reader, name, options, None)
+    }
+
+    /// Rows as a device gives them; what is wrong with some of them is counted in `faults`.
+    #[cfg(any(feature = "mqtt", feature = "serial"))]
+    pub(super) fn live(reader: R, name: &str, options: &OpenOptions, faults: Arc<Faults>) -> Result<Self, SourceError> {
+        Self::open(reader, name, options, Some(faults))
+    }
+
+    fn open(reader: R, name: &str, options: &OpenOptions, faults: Option<Arc<Faults>>) -> Result<Self, SourceError> {
         let mut lines = Lines::new(reader, name);
-        let Some((first, separator)) = first_row(&mut lines)? else {
+        #[cfg(any(feature = "mqtt", feature = "serial"))]
+        let start = if faults.is_some() { first_numbers(&mut lines)? } else { first_lines(&mut lines)? };
+        #[cfg(not(any(feature = "mqtt", feature = "serial")))]
+        let start = first_lines(&mut lines)?;
+        let Some((header, first, separator)) = start else {
             return Err(SourceError::malformed(Place::whole(name), "no rows", "a table of samples"));
         };
-        let has_header = is_header(&first.fields, separator);
-        let (header, mut rows) = if has_header { (Some(first.fields), Vec::new()) } else { (None, vec![first]) };
+        let mut rows: Vec<Row> = first.into_iter().collect();
         let mut column = match &options.column {
             Some(wanted) => Some(named_column(wanted, header.as_deref(), rows.first(), name)?),
             None => None,
@@ -135,12 +156,18 @@ impl<R: Read> CsvSource<R> {
         let clock =
             timed.and_then(|(c, unit)| Some((Clock::of(c, rows.iter().map(|r| time(&r.fields, c, separator)))?, unit)));
         let spacing = Spacing { t: clock.as_ref().and_then(|(clock, unit)| clock.step(*unit)), ..Spacing::default() };
-        let info =
-            SeriesInfo { name: name.to_owned(), channels: vec![channel], count: None, spacing, warnings: Vec::new() };
+        let info = SeriesInfo {
+            name: name.to_owned(),
+            channels: vec![channel],
+            count: None,
+            spacing,
+            warnings: Vec::new(),
+            faults: faults.clone().unwrap_or_default(),
+        };
         let clock = clock.map(|(clock, _)| clock).filter(|_| options.timed);
         let layout = Layout { separator, width, column, time: clock.as_ref().map(|c| c.column) };
         // What is wrong with these rows is said before anything is written.
-        for row in &rows {
+        for row in rows.iter().filter(|_| faults.is_none()) {
             layout.read(&row.fields).map_err(wrong(|| row.place.clone()))?;
         }
         Ok(Self {
@@ -154,6 +181,8 @@ impl<R: Read> CsvSource<R> {
             held: None,
             next: 0,
             failed: None,
+            faults,
+            header: header.unwrap_or_default(),
         })
     }
 
@@ -172,7 +201,15 @@ impl<R: Read> CsvSource<R> {
         let Some((Sample { value, time }, blanks, place)) = self.next_sample()? else { return Ok(None) };
         let mut missing = if self.layout.width == 1 && self.started { blanks } else { 0 };
         if let Some(clock) = &mut self.clock {
-            missing += clock.missing(time).map_err(wrong(|| place.unwrap_or_else(|| self.lines.place())))?;
+            missing += match (clock.missing(time), &self.faults) {
+                (Ok(missing), _) => missing,
+                // The device's clock was set, or starts anew.
+                (Err(_), Some(faults)) => {
+                    Faults::count(&faults.clock);
+                    0
+                }
+                (Err(e), None) => return Err(wrong(|| place.unwrap_or_else(|| self.lines.place()))(e)),
+            };
         }
         self.started = true;
         if missing == 0 {
@@ -203,6 +240,9 @@ impl<R: Read> CsvSource<R> {
             }
             let mut fields: Vec<Cow<'_, str>> = Vec::new();
             self.layout.separator.split(line, &mut fields);
+            if self.faults.is_some() && fields == self.header {
+                continue;
+            }
             let sample = self.layout.read(&fields);
             return sample.map(|sample| Some((sample, blanks, None))).map_err(wrong(|| self.lines.place()));
         }
@@ -218,11 +258,23 @@ impl<R: Read + Send> SampleSource for CsvSource<R> {
         block.first = self.next;
         block.channels = 1;
         block.values.clear();
+        // Lost samples between the blocks.
+        let mut lost = 0;
         // What has arrived is given out at once: a live source must not wait for a block to fill.
         while block.values.len() < BLOCK && (block.values.is_empty() || self.is_ready()) {
             match self.next_value() {
                 Ok(Some(value)) => block.values.push(value),
                 Ok(None) => break,
+                Err(e) if e.may_pass_over() && self.faults.is_some() => {
+                    self.faults.iter().for_each(|faults| Faults::count(&faults.unreadable));
+                    // Where there are times, the next one tells what is missing.
+                    lost = u64::from(self.clock.is_none());
+                    if block.values.is_empty() {
+                        block.first += std::mem::take(&mut lost);
+                    } else if lost > 0 {
+                        break;
+                    }
+                }
                 // The rows before it are sound: they go out first.
                 Err(e) => {
                     self.failed = Some(e);
@@ -235,7 +287,7 @@ impl<R: Read + Send> SampleSource for CsvSource<R> {
         {
             return Err(e);
         }
-        self.next += block.values.len() as u64;
+        self.next = block.first + block.values.len() as u64 + lost;
         Ok(if block.values.is_empty() { super::Read::End } else { super::Read::Filled })
     }
 }
@@ -289,6 +341,42 @@ fn next_row<R: Read>(lines: &mut Lines<R>, separator: Separator) -> Result<Optio
         separator.split(line, &mut fields);
         let fields = fields.into_iter().map(Cow::into_owned).collect();
         return Ok(Some(Row { fields, place: lines.place(), blanks }));
+    }
+}
+
+/// How a table starts: its header, its first row where that is not the header, its separator.
+type Start = (Option<Vec<String>>, Option<Row>, Separator);
+
+/// The start of a table whose first row is its header, or a row of values.
+fn first_lines<R: Read>(lines: &mut Lines<R>) -> Result<Option<Start>, SourceError> {
+    let Some((first, separator)) = first_row(lines)? else { return Ok(None) };
+    let has_header = is_header(&first.fields, separator);
+    Ok(Some(if has_header { (Some(first.fields), None, separator) } else { (None, Some(first), separator) }))
+}
+
+/// The start of a table behind whatever a device says of itself: the header is the line before the first numbers,
+/// where it has as many fields.
+#[cfg(any(feature = "mqtt", feature = "serial"))]
+fn first_numbers<R: Read>(lines: &mut Lines<R>) -> Result<Option<Start>, SourceError> {
+    let mut before: Option<String> = None;
+    loop {
+        let Some(line) = lines.next()? else { return Ok(None) };
+        if is_skipped(line) {
+            continue;
+        }
+        let line = line.to_owned();
+        let separator = Separator::of(&line);
+        let split = |line: &str| {
+            let mut fields = Vec::new();
+            separator.split(line, &mut fields);
+            fields.into_iter().map(Cow::into_owned).collect::<Vec<String>>()
+        };
+        let fields = split(&line);
+        if fields.iter().any(|f| separator.number(f).is_some()) {
+            let header = before.map(|b| split(&b)).filter(|b| b.len() == fields.len() && is_header(b, separator));
+            return Ok(Some((header, Some(Row { fields, place: lines.place(), blanks: 0 }), separator)));
+        }
+        before = Some(line);
     }
 }
 
@@ -392,4 +480,64 @@ fn is_not_value(name: &str) -> bool {
     let lower = name.to_lowercase();
     let word = lower.split(['[', '(', '/', '_']).next().unwrap_or_default().trim();
     NOT_VALUES.contains(&word) || word.starts_with("unnamed")
+}
+
+#[cfg(all(test, any(feature = "mqtt", feature = "serial")))]
+mod tests {
+    use super::*;
+    use crate::model::Kind;
+
+    /// What a device's text gives: index and value of each sample, and the counts of what went wrong.
+    fn live(text: &str, column: Option<&str>) -> Result<(Vec<(u64, String)>, [u64; 2]), SourceError> {
+        let mut options = OpenOptions::new(Kind::Series);
+        options.column = column.map(str::to_owned);
+        let faults = Arc::<Faults>::default();
+        let mut source = CsvSource::live(text.as_bytes(), "sensor", &options, Arc::clone(&faults))?;
+        let (mut all, mut block) = (Vec::new(), Samples::default());
+        while source.read(&mut block)? == super::super::Read::Filled {
+            all.extend((block.first..).zip(block.values.iter().map(f64::to_string)));
+        }
+        let told = faults.told().map(|(_, count, _)| count);
+        Ok((all, [told[1], told[3]]))
+    }
+
+    fn at(samples: &[(u64, f64)]) -> Vec<(u64, String)> {
+        samples.iter().map(|(i, v)| (*i, v.to_string())).collect()
+    }
+
+    #[test]
+    fn rows_begin_behind_what_a_device_says_of_itself() {
+        let expected = at(&[(0, 1.5), (1, 2.5)]);
+        for (text, column) in [
+            ("1.5\n2.5\n", None),
+            ("ready\n1.5\n2.5\n", None),
+            ("Sensor 3000, version x\n# booting\nid;T\n7;1.5\n7;2.5\n", Some("T")),
+            ("id;T\n7;1.5\nid;T\n7;2.5\n", Some("t")),
+            ("T\n1.5\n\n", None),
+            ("a b c\n7 1.5\n7 2.5\n", Some("2")),
+        ] {
+            let expected = if text.starts_with("T\n") { &expected[..1] } else { &expected[..] };
+            assert_eq!(live(text, column).expect(text), (expected.to_vec(), [0, 0]), "{text}");
+        }
+        assert!(live("no\nnumbers\n", None).is_err());
+        assert!(live("7;1.5\n", Some("T")).is_err_and(|e| e.is_misuse()));
+    }
+
+    #[test]
+    fn what_is_no_row_is_a_lost_sample() {
+        let got = live("1\n2\n\x1a\n\x1a\n5\nx6\n7\n8,8\n", None).expect("rows");
+        assert_eq!(got, (at(&[(0, 1.0), (1, 2.0), (4, 5.0), (6, 7.0)]), [4, 0]));
+        // An empty field is a sample without a value.
+        let got = live("1;1\n;1\n3;1\n", Some("1")).expect("rows");
+        assert_eq!(got, (at(&[(0, 1.0), (1, f64::NAN), (2, 3.0)]), [0, 0]));
+    }
+
+    #[test]
+    fn where_there_are_times_they_say_what_is_missing() {
+        let got = live("time,T\n0,1\n1,2\nnoise\n3,4\n", None).expect("rows");
+        assert_eq!(got, (at(&[(0, 1.0), (1, 2.0), (2, f64::NAN), (3, 4.0)]), [1, 0]));
+        // The device starts anew, and its clock with it; then the clock is set.
+        let got = live("time,T\n10,1\n11,2\ntime,T\n0,3\n1,4\n1.5,5\n2.5,6\n", None).expect("rows");
+        assert_eq!(got, (at(&[(0, 1.0), (1, 2.0), (2, 3.0), (3, 4.0), (4, 5.0), (5, 6.0)]), [0, 2]));
+    }
 }

@@ -139,6 +139,11 @@ impl SourceError {
         matches!(self, Self::Io { .. } | Self::Malformed { .. })
     }
 
+    /// Whether it is one row that is none, and the next may be.
+    pub(super) fn may_pass_over(&self) -> bool {
+        matches!(self, Self::Malformed { .. })
+    }
+
     /// Where in the input it happened.
     #[must_use]
     pub fn place(&self) -> &Place {

@@ -7,19 +7,27 @@
 //! To add a format: a file here with a type that is a [`FrameSource`] or a [`SampleSource`], its first bytes in
 //! [`open`], and its sound and damaged files in `tests/source_formats.rs`.
 
+#[cfg(any(feature = "mqtt", feature = "serial"))]
+mod address;
 mod clock;
 mod csv;
 mod described;
 mod element;
 mod error;
+mod faults;
 mod folder;
 mod follow;
 mod frame;
 mod localisations;
+#[cfg(feature = "mqtt")]
+mod mqtt;
 mod ndtiff;
 mod npy;
 mod raw;
 mod select;
+#[cfg(feature = "serial")]
+mod serial;
+mod tail;
 mod tcp;
 mod text;
 mod tiff;
@@ -32,6 +40,7 @@ use std::sync::Arc;
 
 pub use described::Described;
 pub use error::{Part, Place, SourceError};
+pub use faults::Faults;
 pub use folder::FolderSource;
 pub use follow::Follow;
 pub use frame::{Frame, Pixels, Samples};
@@ -68,8 +77,8 @@ pub struct OpenOptions {
     pub raw: Option<RawFormat>,
     /// Pixels that one frame may have, checked before memory is taken; 2^28 unless changed.
     pub max_pixels: usize,
-    /// Go on as the input grows: a folder of images, a TIFF file, an OME-Zarr store, an NDTiff data set, or a table of
-    /// localisations (with `every`).
+    /// Go on as the input grows: a folder of images, a TIFF file, an OME-Zarr store, an NDTiff data set, a CSV series, or
+    /// a table of localisations (with `every`); and how long live inputs are waited for.
     pub follow: Option<Follow>,
     /// Which channel, slice or position of a recording that has several.
     pub select: Selection,
@@ -114,7 +123,9 @@ pub enum Input {
     Series(Box<dyn SampleSource>),
 }
 
-/// Open a file, a folder, standard input (`-`) or a port (`tcp://ADDRESS:PORT`), as the model's kind takes it.
+/// Open a file, a folder, standard input (`-`), or a live input, as the model's kind takes it: frames that a program
+/// sends to a port (`tcp://ADDRESS:PORT`), frames or samples from an MQTT broker (`mqtt://BROKER/TOPIC`), samples from a
+/// serial port (`serial://NAME?baud=115200`).
 ///
 /// Fields: TIFF, PNG, a folder of them, OME-Zarr, NDTiff, NPY and NPZ of (y, x) or (t, y, x). Series: CSV, NPY and
 /// NPZ of (sample) or (channel, sample). Localisations: a ThunderSTORM, rapidSTORM or Picasso table, which is drawn as a
@@ -147,6 +158,9 @@ pub fn open(path: &str, options: &OpenOptions) -> Result<Input, SourceError> {
             return Err(SourceError::misused(place(), "frames over TCP", "samples for a model of series"));
         }
         return Ok(Input::Frames(Box::new(tcp::TcpFrames::open(path, options)?)));
+    }
+    if let Some(live) = open_live(path, options)? {
+        return Ok(live);
     }
     let file_path = Path::new(path);
     let frames_wanted = |what: &str| match options.kind {
@@ -205,12 +219,12 @@ pub fn open(path: &str, options: &OpenOptions) -> Result<Input, SourceError> {
         Err(SourceError::unsupported(place(), what, expected))
     };
     let is_tiff = matches!(start, [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..]);
-    let is_table = options.kind == Kind::Localisations
-        && (start.starts_with(b"\x89HDF") || (!start.contains(&0) && !start.starts_with(npy::MAGIC)));
+    let is_localisations = options.kind == Kind::Localisations;
+    let is_text = !start.contains(&0) && !start.starts_with(b"\x89") && !start.starts_with(b"PK");
+    let is_table = options.kind != Kind::Fields && (is_text || (is_localisations && start.starts_with(b"\x89HDF")));
     if options.follow.is_some() && !is_tiff && !is_table {
-        let expected =
-            "a TIFF file, a folder of images, an OME-Zarr store, an NDTiff data set, or a table of localisations";
-        return Err(SourceError::misused(place(), "--follow with another file", expected));
+        let expected = "a TIFF file, a folder of images, an OME-Zarr store, an NDTiff data set, or a table";
+        return Err(SourceError::misused(place(), "--follow with a file of another kind", expected));
     }
     match start {
         [] => Err(SourceError::malformed(place(), "an empty file", "a recording")),
@@ -238,6 +252,10 @@ pub fn open(path: &str, options: &OpenOptions) -> Result<Input, SourceError> {
         [b'G', b'I', b'F', b'8', ..] => unsupported("a GIF image"),
         _ if start.contains(&0) => unsupported("a binary file of an unknown format"),
         _ => {
+            if let (Kind::Series, Some(follow)) = (options.kind, &options.follow) {
+                let tail = tail::Tail::open(file_path, follow.clone()).map_err(SourceError::io(place()))?;
+                return Ok(Input::Series(Box::new(csv::CsvSource::new(tail, path, options)?)));
+            }
             let reader = || File::open(file_path).map(BufReader::new).map_err(SourceError::io(place()));
             match options.kind {
                 Kind::Series => Ok(Input::Series(Box::new(csv::CsvSource::new(reader()?, path, options)?))),
@@ -260,6 +278,32 @@ fn begun(path: &Path) -> bool {
     let mut start = [0; 8];
     let read = File::open(path).and_then(|mut file| npy::fill(&mut file, &mut start));
     read.is_ok() && start != [0; 8]
+}
+
+/// A sensor or a camera that sends by itself; `None` for the name of anything else.
+fn open_live(path: &str, options: &OpenOptions) -> Result<Option<Input>, SourceError> {
+    let place = || Place::whole(path);
+    #[cfg(feature = "serial")]
+    if path.starts_with(serial::SCHEME) {
+        if options.kind != Kind::Series {
+            let expected = "frames for a model of images, which no serial port brings";
+            return Err(SourceError::misused(place(), "a serial port", expected));
+        }
+        let faults = Arc::<Faults>::default();
+        let lines = serial::SerialLines::open(path, options, Arc::clone(&faults))?;
+        return Ok(Some(Input::Series(Box::new(csv::CsvSource::live(lines, path, options, faults)?))));
+    }
+    #[cfg(feature = "mqtt")]
+    if path.starts_with(mqtt::SCHEME) {
+        return mqtt::open(path, options).map(Some);
+    }
+    let names = ["serial://", "mqtt://", "mqtts://"];
+    if names.iter().any(|scheme| path.starts_with(scheme)) {
+        let expected = "mqtt://BROKER/TOPIC or serial://PORT, in a build with those features (for TLS, a tunnel)";
+        return Err(SourceError::unsupported(place(), "an input that this build does not read", expected));
+    }
+    let _ = options;
+    Ok(None)
 }
 
 /// What a source knows of its frames before the first one is read.
@@ -292,6 +336,8 @@ pub struct SeriesInfo {
     pub spacing: Spacing,
     /// Things a user should know, each one sentence.
     pub warnings: Vec<String>,
+    /// What a live input goes through, counted while it is read.
+    pub faults: Arc<Faults>,
 }
 
 /// Whether a read gave something.

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
+use std::sync::Arc;
 
 use super::element::{Element, Endian};
 use super::{FrameInfo, FrameSource, Input, OpenOptions, Part, Place, SampleSource, SeriesInfo, SourceError};
@@ -452,6 +453,7 @@ impl NpySamples {
             count: Some(count),
             spacing: Spacing::default(),
             warnings: Vec::new(),
+            faults: Arc::default(),
         };
         let Header { element, endian, .. } = header;
         let pixels = Pixels::U8(Vec::new());

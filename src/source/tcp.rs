@@ -17,7 +17,7 @@ use crate::units::Spacing;
 /// What an input of this kind starts with.
 pub(super) const SCHEME: &str = "tcp://";
 const MAGIC: &[u8; 4] = b"MLFM";
-const HEADER: usize = 32;
+pub(super) const HEADER: usize = 32;
 /// How long a read waits before it is looked whether the run goes on.
 const NAP: Duration = Duration::from_millis(20);
 /// How long a program may be silent before another one takes its place: a computer that lost its power says no goodbye.
@@ -47,16 +47,16 @@ pub(super) struct TcpFrames {
 
 /// What is said of a frame before its pixels.
 #[derive(Clone, Copy, Debug)]
-struct Header {
-    element: Element,
-    shape: [usize; 2],
-    index: Option<u64>,
-    time: Option<f64>,
+pub(super) struct Header {
+    pub(super) element: Element,
+    pub(super) shape: [usize; 2],
+    pub(super) index: Option<u64>,
+    pub(super) time: Option<f64>,
 }
 
 impl Header {
     /// Read a header; what is wrong with it, in words.
-    fn parse(bytes: &[u8; HEADER], options: &OpenOptions) -> Result<Self, String> {
+    pub(super) fn parse(bytes: &[u8; HEADER], options: &OpenOptions) -> Result<Self, String> {
         let word = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
         let long = |at: usize| u64::from(word(at)) | u64::from(word(at + 4)) << 32;
         if &bytes[..4] != MAGIC {
@@ -86,7 +86,7 @@ impl Header {
         })
     }
 
-    fn ends(&self) -> bool {
+    pub(super) fn ends(&self) -> bool {
         self.shape == [0, 0]
     }
 }

@@ -5,7 +5,7 @@ use std::io::Read;
 use super::{Part, Place, SourceError};
 
 /// Longer than any row of a table; a binary file without line ends stops here.
-const MAX_LINE: usize = 1 << 20;
+pub(super) const MAX_LINE: usize = 1 << 20;
 
 /// Lines of a byte stream, numbered from 1.
 pub(super) struct Lines<R> {

@@ -4,6 +4,9 @@
 //! samples ends at every multiple of `hop` from the first full one on, and gives out the samples that are older
 //! than the delay. So the result cannot depend on how the samples arrived. At the end one last tile, one-sided at
 //! the recording's end, gives out the rest; a series shorter than a tile gets a plan of its own length.
+//!
+//! A [live](SeriesOptions::live) series does not wait for a tile to fill: where no more samples wait, short tiles in
+//! between give out what is older than the delay. A sample's outputs are the same in whichever tile it lies.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -32,6 +35,10 @@ const NOISE_STEP: u64 = 16;
 const NOISE_FEWEST: u64 = 32;
 /// How far, in samples, a missing one is filled from its neighbours.
 const REACH: usize = 3;
+/// Samples that a short tile of a live series gives out, and how long after the last block at the earliest: each
+/// block is a line in the journal.
+const SHORT_HOP: usize = 8;
+const BRIEFEST: Duration = Duration::from_millis(50);
 /// Longest gap that is filled with missing samples.
 const LONGEST_GAP: u64 = 10_000_000;
 
@@ -40,8 +47,12 @@ const LONGEST_GAP: u64 = 10_000_000;
 pub struct SeriesOptions {
     /// What the user gave besides the recording.
     pub givens: Givens,
-    /// Samples given out at a time: the lag of an output is at most the delay plus this.
+    /// Samples given out at a time: the lag of an output is at most the delay plus this, where the series is not
+    /// [`live`](Self::live).
     pub hop: usize,
+    /// Give every sample out as soon as it is older than the delay and no more samples wait, at most 20 times a second.
+    /// On our own operators the outputs are the same, bit for bit.
+    pub live: bool,
     /// Blocks that the queue between source and model holds.
     pub queue: usize,
     /// What happens when it is full.
@@ -57,6 +68,7 @@ impl Default for SeriesOptions {
         Self {
             givens: Givens { spacing: vec![1.0], ..Givens::default() },
             hop: 256,
+            live: false,
             queue: 64,
             on_full: OnFull::Block,
             stop: Arc::default(),
@@ -159,18 +171,23 @@ impl Channel {
         (index - self.base) as usize
     }
 
-    /// The samples `first..end` minus the offset; missing ones filled from those near them (none from `end` on).
+    /// The samples `first..end` minus the offset; missing ones filled from those near them, of all that are in.
     fn copy(&self, first: u64, end: u64, offset: f64, out: &mut [f32]) {
-        let end = self.at(end);
-        for (i, o) in (self.at(first)..end).zip(out) {
-            let value = if self.values[i].is_finite() { self.values[i] } else { self.fill(i, end) };
+        for (i, o) in (self.at(first)..self.at(end)).zip(out) {
+            let value = if self.values[i].is_finite() { self.values[i] } else { self.fill(i) };
             *o = (value - offset) as f32;
         }
     }
 
-    fn fill(&self, i: usize, end: usize) -> f64 {
+    /// Whether no missing sample before `end` would be filled otherwise with more samples in.
+    fn is_settled(&self, end: u64) -> bool {
+        let last = self.values.len().saturating_sub(REACH);
+        self.values[last.min(self.at(end))..self.at(end)].iter().all(|v| v.is_finite())
+    }
+
+    fn fill(&self, i: usize) -> f64 {
         let (mut sum, mut weights) = (0.0, 0.0);
-        for j in i.saturating_sub(REACH)..(i + REACH + 1).min(end) {
+        for j in i.saturating_sub(REACH)..(i + REACH + 1).min(self.values.len()) {
             if self.values[j].is_finite() {
                 let weight = 1.0 / (j.abs_diff(i).pow(2) as f64);
                 sum += weight * self.values[j];
@@ -185,9 +202,9 @@ impl Channel {
     }
 
     /// The noise at sample `i` when the samples up to `known` are in: from the block of 1024 that ends at
-    /// `i + delay + 1` rounded down to a multiple of 16, but not before the 32nd sample.
-    fn noise(&mut self, i: u64, delay: u64, known: u64) -> f64 {
-        let end = (i + delay + 1).min(known) / NOISE_STEP * NOISE_STEP;
+    /// `i + ahead + 1` rounded down to a multiple of 16, but not before the 32nd sample.
+    fn noise(&mut self, i: u64, ahead: u64, known: u64) -> f64 {
+        let end = (i + ahead + 1).min(known) / NOISE_STEP * NOISE_STEP;
         let end = end.max(NOISE_FEWEST.min(known));
         if let Ok(k) = self.noises.binary_search_by_key(&end, |n| n.0) {
             return self.noises[k].1;
@@ -213,8 +230,18 @@ struct Pipeline<'a> {
     feeds: Vec<Feed>,
     channels: Vec<Channel>,
     lane: Option<Lane>,
-    /// Samples of a tile; samples of it that its outputs need to the left; samples that an output lags.
+    /// The short tile of a live series, and when the last block was given out.
+    short: Option<Lane>,
+    given_at: Option<Instant>,
+    /// Samples of a tile; samples that its outputs need to the left; samples that an output lags.
     tile: usize,
+    reach: usize,
+    /// How many samples behind a sample's own its noise is estimated from: as many as the widest bank needs. What an
+    /// output weighs by the noise around it lies within the rest of its reach, so that it never needs more samples
+    /// than the delay.
+    ahead: usize,
+    /// The fewest samples that a tile may have.
+    fewest: usize,
     delay: usize,
     hop: usize,
     align: usize,
@@ -249,9 +276,11 @@ impl<'a> Pipeline<'a> {
         let reach = first(&contract.halo);
         let delay = contract.delay.max(reach);
         let align = first(&contract.alignment).max(1);
+        let radii = contract.banks.iter().flat_map(|bank| &bank.radius);
+        let ahead = radii.copied().max().unwrap_or(0).min(delay);
         let hop = options.hop.max(1).next_multiple_of(align);
-        let fewest = NOISE_FEWEST as usize;
-        let tile = (reach + hop + delay).max(first(&contract.min_size)).max(fewest).next_multiple_of(align);
+        let fewest = first(&contract.min_size).max(NOISE_FEWEST as usize);
+        let tile = (reach + hop + delay).max(fewest).next_multiple_of(align);
         let report = Report { queue_capacity: options.queue.max(1), tile: vec![tile], tiles: 1, ..Report::default() };
         let channels = (0..channels).map(|_| Channel::default()).collect();
         Ok(Self {
@@ -261,7 +290,12 @@ impl<'a> Pipeline<'a> {
             feeds,
             channels,
             lane: None,
+            short: None,
+            given_at: None,
             tile,
+            reach,
+            ahead,
+            fewest,
             delay,
             hop,
             align,
@@ -285,9 +319,12 @@ impl<'a> Pipeline<'a> {
         let stop = Arc::clone(&self.options.stop);
         let mut arrived = Instant::now();
         while !stop.load(Ordering::Acquire) {
-            let captured = match blocks.pop(PATIENCE) {
+            let captured = match blocks.pop(if self.options.live { BRIEFEST } else { PATIENCE }) {
                 Pop::Item(captured) => captured,
-                Pop::Empty => continue,
+                Pop::Empty => {
+                    self.give_out_early(arrived, sink)?;
+                    continue;
+                }
                 Pop::Closed => break,
             };
             arrived = captured.at;
@@ -296,6 +333,9 @@ impl<'a> Pipeline<'a> {
             let queued = blocks.depth();
             self.take_in(&captured.item, &mut |p| p.advance(queued, arrived, sink))?;
             blocks.recycle(captured);
+            if queued == 0 {
+                self.give_out_early(arrived, sink)?;
+            }
         }
         self.report.interrupted = stop.load(Ordering::Acquire);
         self.report.dropped_by_queue = blocks.dropped();
@@ -395,9 +435,18 @@ impl<'a> Pipeline<'a> {
     }
 
     fn advance(&mut self, queued: usize, arrived: Instant, sink: &mut dyn SampleSink) -> Result<(), StreamError> {
-        if self.received < self.next_end {
+        if self.received < self.next_end || !self.is_settled(self.next_end) {
             return Ok(());
         }
+        self.next_tile(queued, arrived, sink)
+    }
+
+    /// Whether the samples before `end` are what they will be with more samples in.
+    fn is_settled(&self, end: u64) -> bool {
+        self.channels.iter().all(|channel| channel.is_settled(end))
+    }
+
+    fn next_tile(&mut self, queued: usize, arrived: Instant, sink: &mut dyn SampleSink) -> Result<(), StreamError> {
         let mut lane = match self.lane.take() {
             Some(lane) => lane,
             None => self.bind(self.tile)?,
@@ -420,8 +469,41 @@ impl<'a> Pipeline<'a> {
         Ok(())
     }
 
+    /// Give out what is older than the delay although the next tile is not full yet.
+    fn give_out_early(&mut self, arrived: Instant, sink: &mut dyn SampleSink) -> Result<(), StreamError> {
+        let (delay, align) = (self.delay as u64, self.align as u64);
+        let len = (self.reach + SHORT_HOP + self.delay).max(self.fewest).next_multiple_of(self.align);
+        if !self.options.live || self.given_at.is_some_and(|at| at.elapsed() < BRIEFEST) || len >= self.tile {
+            return Ok(());
+        }
+        if self.received < len as u64 {
+            // A tile from the start on, as long as it is by now: a plan of its own each time, while there are few.
+            let end = self.received / align * align;
+            if end >= self.fewest as u64 && end > self.given_out + delay && self.is_settled(end) {
+                let mut lane = self.bind(end as usize)?;
+                self.compute(&mut lane, 0, end, end - delay, 0, arrived, sink)?;
+            }
+            return Ok(());
+        }
+        loop {
+            let end = self.received.min(self.given_out + SHORT_HOP as u64 + delay).max(len as u64) / align * align;
+            if end > self.received || end <= self.given_out + delay || !self.is_settled(end) {
+                return Ok(());
+            }
+            let mut lane = match self.short.take() {
+                Some(lane) => lane,
+                None => self.bind(len)?,
+            };
+            self.compute(&mut lane, end - len as u64, end, end - delay, 0, arrived, sink)?;
+            self.short = Some(lane);
+        }
+    }
+
     /// Give out what is left when no more samples come.
     fn flush(&mut self, queued: usize, arrived: Instant, sink: &mut dyn SampleSink) -> Result<(), StreamError> {
+        if self.received >= self.next_end {
+            self.next_tile(queued, arrived, sink)?;
+        }
         let end = self.received;
         if self.given_out >= end {
             return Ok(());
@@ -463,16 +545,20 @@ impl<'a> Pipeline<'a> {
         arrived: Instant,
         sink: &mut dyn SampleSink,
     ) -> Result<(), StreamError> {
-        if self.options.before.is_some_and(|before| until <= before.given_out) {
-            self.given_out = until;
-            return Ok(());
+        if let Some(before) = self.options.before {
+            if until <= before.given_out {
+                self.given_out = until;
+                return Ok(());
+            }
+            // A live series may have ended between two tiles.
+            self.given_out = self.given_out.max(before.given_out);
         }
         let start = Instant::now();
         let keep = (self.given_out - first) as usize..(until - first) as usize;
         let outputs = self.planner.contract().outputs.len();
         let mut given = vec![Array2::zeros((self.channels.len(), keep.len())); outputs];
         for (c, channel) in self.channels.iter_mut().enumerate() {
-            fill(&self.feeds, channel, lane, first, end, self.given_out, self.delay as u64);
+            fill(&self.feeds, channel, lane, first, end, self.given_out, self.ahead as u64);
             lane.run()?;
             for (k, out) in given.iter_mut().enumerate() {
                 out.row_mut(c).iter_mut().zip(&lane.output(k)[keep.clone()]).for_each(|(o, v)| *o = *v);
@@ -499,20 +585,21 @@ impl<'a> Pipeline<'a> {
         };
         let mark =
             SampleMark { given_out: until, received: self.received, hashed_from: self.hashed_from, hash: self.hash };
-        // The tile of the last block ends before one on the grid would.
-        let mark = (end == self.next_end).then_some(mark);
+        // At the end samples are given out that are no older than the delay, or fill others from one side.
+        let mark = (until + self.delay as u64 == end && self.is_settled(end)).then_some(mark);
         let block = SampleBlock { first: from, outputs: &given, progress, mark };
         let start = Instant::now();
         sink.block(&block).map_err(StreamError::Sink)?;
         self.wrote = start.elapsed();
         self.report.writing.add(self.wrote);
+        self.given_at = Some(Instant::now());
         self.report.latency.add(arrived.elapsed());
         Ok(())
     }
 }
 
 /// Fill the inputs of a lane with the samples `first..end` of one channel; `from` is the first sample given out.
-fn fill(feeds: &[Feed], channel: &mut Channel, lane: &mut Lane, first: u64, end: u64, from: u64, delay: u64) {
+fn fill(feeds: &[Feed], channel: &mut Channel, lane: &mut Lane, first: u64, end: u64, from: u64, ahead: u64) {
     // Subtracted for every model: one that has no input for it does not depend on it.
     let given = feeds.iter().find_map(|f| if let Feed::Offset(given) = f { *given } else { None });
     let offset = given.map(|o| f64::from(o as f32)).or(channel.offset).unwrap_or(0.0);
@@ -525,10 +612,10 @@ fn fill(feeds: &[Feed], channel: &mut Channel, lane: &mut Lane, first: u64, end:
                 out.iter_mut().zip(values).for_each(|(o, v)| *o = f32::from(u8::from(v.is_finite())));
             }
             // A scalar noise is that of the first sample given out.
-            Feed::Noise if out.len() == 1 => out[0] = channel.noise(from, delay, end) as f32,
+            Feed::Noise if out.len() == 1 => out[0] = channel.noise(from, ahead, end) as f32,
             Feed::Noise => {
                 for (j, o) in (first..end).zip(out) {
-                    *o = channel.noise(j, delay, end) as f32;
+                    *o = channel.noise(j, ahead, end) as f32;
                 }
             }
             Feed::Offset(_) => out.fill(offset as f32),

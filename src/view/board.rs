@@ -1,6 +1,6 @@
 //! What the page shows: the newest of everything.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -9,12 +9,15 @@ use tokio::sync::watch;
 use super::metrics::Metrics;
 use super::probe::Probes;
 use super::slot::{Slot, locked};
-use crate::source::Frame;
-use crate::stream::Map;
+use super::trace::{Line, Trace};
+use crate::source::{Faults, Frame, Samples};
+use crate::stream::{Map, SampleBlock};
 use crate::units::Spacing;
 
 /// How long a picture stays at least: more a second than a screen shows are not drawn.
 const BRIEFEST: Duration = Duration::from_millis(30);
+/// Channels of a series that are shown.
+const CHANNELS: usize = 4;
 /// And where no page is open: one that opens finds something at once.
 const UNSEEN: Duration = Duration::from_millis(500);
 
@@ -42,13 +45,17 @@ pub struct About {
     pub input: String,
     /// Unit of the recording's values; empty where none was stated.
     pub input_unit: String,
-    /// Rows and columns of frames and maps.
+    /// Rows and columns of frames and maps; of a series nothing.
     pub shape: [usize; 2],
+    /// Channels of a series; of images none.
+    pub channels: Vec<String>,
+    /// Samples that a series' values lag.
+    pub delay: usize,
     /// Pixel size and time step.
     pub spacing: Spacing,
     /// The outputs in the contract's order.
     pub outputs: Vec<AboutOutput>,
-    /// Maps that will come, where that is known.
+    /// Maps (samples) that will come, where that is known.
     pub maps: Option<u64>,
 }
 
@@ -68,6 +75,8 @@ pub(super) struct Status {
     /// `waiting` for the first map, `running`, `ended`.
     state: &'static str,
     message: String,
+    /// What a live series went through, by name.
+    faults: Vec<(&'static str, u64)>,
 }
 
 /// Values of one moment.
@@ -85,6 +94,9 @@ pub struct Board {
     pub(super) about: About,
     pub(super) maps: Slot<Picture>,
     pub(super) input: Slot<Picture>,
+    /// Of a series: the channels of the input, then those of each output.
+    pub(super) trace: Mutex<Trace>,
+    faults: OnceLock<Arc<Faults>>,
     pub(super) probes: Mutex<Probes>,
     pub(super) status: watch::Sender<Status>,
     pub(super) metrics: Metrics,
@@ -97,13 +109,17 @@ impl Board {
     #[must_use]
     pub fn new(about: About) -> Arc<Self> {
         let waiting = Status { state: "waiting", ..Status::default() };
+        let lines = about.channels.len().min(CHANNELS) * (1 + about.outputs.len());
+        let metrics = Metrics::new(!about.channels.is_empty());
         Arc::new(Self {
             about,
             maps: Slot::default(),
             input: Slot::default(),
+            trace: Mutex::new(Trace { lines: (0..lines).map(|_| Line::default()).collect() }),
+            faults: OnceLock::new(),
             probes: Mutex::default(),
             status: watch::Sender::new(waiting),
-            metrics: Metrics::new(),
+            metrics,
             maps_drawn: Mutex::default(),
             input_drawn: Mutex::default(),
         })
@@ -135,8 +151,74 @@ impl Board {
                 noise: Some(map.statistics.noise).filter(|n| n.is_finite()),
                 state: "running",
                 message: String::new(),
+                faults: Vec::new(),
             };
         });
+    }
+
+    /// Show samples as they come out of the source. Waits for no page, but for the moment that one copies values.
+    pub fn samples(&self, block: &Samples) {
+        let mut trace = locked(&self.trace);
+        let channels = self.about.channels.len().max(1);
+        for (c, line) in trace.lines.iter_mut().enumerate().take(channels.min(CHANNELS)) {
+            // Lost samples in between.
+            while line.len() < block.first {
+                line.push(f64::NAN);
+            }
+            block.values.iter().skip(c).step_by(channels).for_each(|value| line.push(*value));
+        }
+        let read = trace.len();
+        drop(trace);
+        let mut drawn = locked(&self.input_drawn);
+        if drawn.is_none_or(|at| at.elapsed() >= BRIEFEST) {
+            *drawn = Some(Instant::now());
+            self.status.send_modify(|status| status.read = read);
+        }
+    }
+
+    /// Show a block of a series' values. Waits for no page, but for the moment that one copies values.
+    pub fn block(&self, block: &SampleBlock<'_>) {
+        let progress = &block.progress;
+        self.metrics.block(progress);
+        let mut trace = locked(&self.trace);
+        let shown = self.about.channels.len().clamp(1, CHANNELS);
+        for (k, output) in block.outputs.iter().enumerate() {
+            for (c, row) in output.rows().into_iter().enumerate().take(shown) {
+                let Some(line) = trace.lines.get_mut((1 + k) * shown + c) else { continue };
+                // A run that goes on begins behind what the earlier one gave.
+                while line.len() < block.first {
+                    line.push(f64::NAN);
+                }
+                row.iter().for_each(|value| line.push(f64::from(*value)));
+            }
+        }
+        let read = trace.len();
+        drop(trace);
+        let last = progress.computed.saturating_sub(1);
+        let step = self.about.spacing.t.as_ref().map_or(1.0, |t| t.value);
+        let faults = self.faults.get().map(|faults| faults.told().map(|(name, count, _)| (name, count)).to_vec());
+        self.status.send_modify(|status| {
+            *status = Status {
+                number: progress.computed,
+                frame: last,
+                time: last as f64 * step,
+                read,
+                lost: progress.lost,
+                queued: progress.queued,
+                latency_ms: progress.latency_ms,
+                compute_ms: progress.compute_ms,
+                noise: None,
+                state: "running",
+                message: String::new(),
+                faults: faults.unwrap_or_default(),
+            };
+        });
+    }
+
+    /// Tell what a live series goes through.
+    pub fn watch_faults(&self, faults: Arc<Faults>) {
+        // Those of the first series stay.
+        let _ = self.faults.set(faults);
     }
 
     /// Show a frame as it comes out of the source. Waits for no page.

@@ -46,7 +46,8 @@ impl fmt::Debug for Metrics {
 }
 
 impl Metrics {
-    pub(super) fn new() -> Self {
+    /// Of images, or of a `series`, which counts samples.
+    pub(super) fn new(series: bool) -> Self {
         // A tenth of a millisecond to 1.6 minutes.
         let histogram = || Histogram::new(exponential_buckets(1e-4, 2.0, 21));
         let mut metrics = Self {
@@ -66,42 +67,57 @@ impl Metrics {
             pages: Gauge::default(),
         };
         let r = &mut metrics.registry;
-        r.register("frames_read", "Frames that the source gave", metrics.read.clone());
-        r.register("frames_lost", "Frames that never arrived whole, or that the queue gave up", metrics.lost.clone());
-        let repeated = "Frames that came again, or too late: passed over";
-        r.register("frames_repeated", repeated, metrics.repeated.clone());
-        let passed_over = "Windows without a map because too many of their frames are missing";
-        r.register("windows_passed_over", passed_over, metrics.windows_passed_over.clone());
-        r.register("queue_frames", "Frames that wait to be computed", metrics.queued.clone());
-        r.register("noise_counts", "Noise of the newest window, in the recording's values", metrics.noise.clone());
-        r.register("maps", "Maps computed and written", metrics.maps.clone());
-        let latency = "From a map's newest frame out of the source to its maps in the files";
+        let (items, of_item, waiting) =
+            if series { ("samples", "block", "queue_blocks") } else { ("frames", "map", "queue_frames") };
+        r.register(format!("{items}_read"), "What the source gave", metrics.read.clone());
+        r.register(format!("{items}_lost"), "What never arrived whole, or the queue gave up", metrics.lost.clone());
+        r.register(waiting, "What waits to be computed", metrics.queued.clone());
+        let results = if series { "samples" } else { "maps" };
+        r.register(results, "What was computed and written", metrics.maps.clone());
+        let latency = format!("From the newest of a {of_item} out of the source to what comes of it in the files");
         r.register_with_unit("latency", latency, Unit::Seconds, metrics.latency.clone());
-        let queueing = "How much of the latency the newest frame waited for others to be computed";
+        let queueing = "How much of the latency the newest waited for others to be computed";
         r.register_with_unit("queueing", queueing, Unit::Seconds, metrics.queueing.clone());
-        r.register_with_unit("compute", "Computing a map", Unit::Seconds, metrics.compute.clone());
-        let writing = "Writing a map into all files, the one before the newest";
+        r.register_with_unit("compute", format!("Computing a {of_item}"), Unit::Seconds, metrics.compute.clone());
+        let writing = format!("Writing a {of_item} into all files, the one before the newest");
         r.register_with_unit("writing", writing, Unit::Seconds, metrics.writing.clone());
-        r.register("maps_not_shown", "Maps that no page had time for", metrics.not_shown.clone());
+        if !series {
+            let repeated = "Frames that came again, or too late: passed over";
+            r.register("frames_repeated", repeated, metrics.repeated.clone());
+            let passed_over = "Windows without a map because too many of their frames are missing";
+            r.register("windows_passed_over", passed_over, metrics.windows_passed_over.clone());
+            r.register("noise_counts", "Noise of the newest window, in the recording's values", metrics.noise.clone());
+            r.register("maps_not_shown", "Maps that no page had time for", metrics.not_shown.clone());
+        }
         r.register("pages", "Pages that are open", metrics.pages.clone());
         metrics
     }
 
     pub(super) fn map(&self, progress: &Progress, noise: f64) {
+        self.repeated.set(progress.repeated);
+        self.windows_passed_over.set(progress.windows_passed_over);
+        self.noise.set(noise);
+        self.maps.inc();
+        self.progress(progress);
+    }
+
+    pub(super) fn block(&self, progress: &Progress) {
+        self.maps.inc_by(progress.computed.saturating_sub(self.maps.get()));
+        self.progress(progress);
+    }
+
+    fn progress(&self, progress: &Progress) {
         self.read.set(progress.read);
         let missing = progress.lost.saturating_sub(progress.dropped_by_queue);
         for (reason, count) in [("missing", missing), ("queue", progress.dropped_by_queue)] {
             self.lost.get_or_create(&Reason { reason }).set(count);
         }
-        self.repeated.set(progress.repeated);
-        self.windows_passed_over.set(progress.windows_passed_over);
         self.queued.set(progress.queued as u64);
-        self.noise.set(noise);
-        self.maps.inc();
         self.latency.observe(progress.latency_ms * 1e-3);
         self.queueing.observe(progress.queue_ms * 1e-3);
         self.compute.observe(progress.compute_ms * 1e-3);
-        if progress.computed > 1 {
+        // There was none before the first.
+        if progress.write_ms > 0.0 {
             self.writing.observe(progress.write_ms * 1e-3);
         }
     }

@@ -11,6 +11,7 @@
 //! | `/events` | where the stream stands, an event for each map that the reader is fast enough for |
 //! | `/newest` | a region of the newest input and maps: a JSON header, then float32 |
 //! | `/series`, `/probes` | means over marked regions, map by map; marking them |
+//! | `/trace` | of a series: input and outputs over a stretch of samples, lowest and highest of each step: a JSON header, then float64 |
 //! | `/metrics` | numbers for Prometheus |
 //!
 //! Nothing else is there: no path leads to a file, nothing starts a command or changes the run.
@@ -23,6 +24,7 @@ mod probe;
 mod region;
 mod server;
 mod slot;
+mod trace;
 mod watched;
 
 pub use board::{About, AboutOutput, Board};

@@ -25,17 +25,22 @@ use super::guard::{Guard, Verdict};
 use super::probe::Area;
 use super::region::{Region, Wanted};
 use super::slot::locked;
+use super::trace::Part;
 
 /// The page's parts: path, type, content.
-const PAGE: [(&str, &str, &str); 7] = [
-    ("/", "text/html; charset=utf-8", include_str!("page/index.html")),
+const PAGE: [(&str, &str, &str); 8] = [
     ("/page.css", "text/css; charset=utf-8", include_str!("page/page.css")),
     ("/page.js", "text/javascript; charset=utf-8", include_str!("page/page.js")),
     ("/scale.js", "text/javascript; charset=utf-8", include_str!("page/scale.js")),
     ("/panel.js", "text/javascript; charset=utf-8", include_str!("page/panel.js")),
+    ("/series.js", "text/javascript; charset=utf-8", include_str!("page/series.js")),
+    ("/shared.js", "text/javascript; charset=utf-8", include_str!("page/shared.js")),
     ("/plot.js", "text/javascript; charset=utf-8", include_str!("page/plot.js")),
     ("/icon.svg", "image/svg+xml", include_str!("page/icon.svg")),
 ];
+/// The page itself, of images and of a series.
+const IMAGES: &str = include_str!("page/index.html");
+const SERIES: &str = include_str!("page/series.html");
 /// The page may load from here and nowhere else.
 const POLICY: &str = "default-src 'self'; img-src 'self' blob: data:; frame-ancestors 'none'; base-uri 'none'";
 /// Requests are a line of JSON at most.
@@ -110,9 +115,11 @@ fn router(shared: Shared) -> Router {
         .route("/events", get(events))
         .route("/newest", get(newest))
         .route("/series", get(series))
+        .route("/trace", get(trace))
         .route("/probes", post(mark).delete(unmark))
         .route("/metrics", get(metrics));
-    for (path, kind, content) in PAGE {
+    let index = if shared.board.about.channels.is_empty() { IMAGES } else { SERIES };
+    for (path, kind, content) in PAGE.into_iter().chain([("/", "text/html; charset=utf-8", index)]) {
         router = router.route(path, get(move || async move { ([(header::CONTENT_TYPE, kind)], content) }));
     }
     router
@@ -232,6 +239,26 @@ async fn newest(State(shared): State<Shared>, Query(wanted): Query<Wanted>) -> R
     for map in input.maps.iter().chain(&maps.maps) {
         region.draw(map, shape[1], &mut bytes);
     }
+    ([(header::CONTENT_TYPE, "application/octet-stream")], bytes).into_response()
+}
+
+/// A stretch of a series.
+///
+/// Length of the header as u32, the header as JSON, padded so that what follows starts at a multiple of 8, then for each
+/// channel of the input and of each output the lowest and then the highest values of all steps as float64, everything
+/// little-endian.
+async fn trace(State(shared): State<Shared>, Query(part): Query<Part>) -> Response {
+    let (drawn, newest) = {
+        let trace = locked(&shared.board.trace);
+        (trace.draw(&part), trace.len())
+    };
+    let header = json!({ "first": drawn.first, "step": drawn.step, "count": drawn.count, "newest": newest });
+    let mut text = header.to_string().into_bytes();
+    text.resize((4 + text.len()).next_multiple_of(8) - 4, b' ');
+    let mut bytes = Vec::with_capacity(4 + text.len() + 8 * drawn.values.len());
+    bytes.extend((text.len() as u32).to_le_bytes());
+    bytes.extend(text);
+    bytes.extend(drawn.values.iter().flat_map(|v| v.to_le_bytes()));
     ([(header::CONTENT_TYPE, "application/octet-stream")], bytes).into_response()
 }
 

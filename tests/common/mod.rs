@@ -290,6 +290,7 @@ impl FakeSamples {
             count: None,
             spacing: Spacing::default(),
             warnings: Vec::new(),
+            faults: Default::default(),
         };
         Self { info, channels, values, next: 0, lengths, turn: 0 }
     }

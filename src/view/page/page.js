@@ -3,12 +3,7 @@
 import { Panel, pretty } from "./panel.js";
 import { Plot } from "./plot.js";
 import { LINES, short, theme } from "./scale.js";
-
-const element = (id) => document.getElementById(id);
-const json = (path) => fetch(path).then((answer) => (answer.ok ? answer.json() : Promise.reject(new Error(answer.status))));
-
-/** How many maps the plots of latency and losses go back. */
-const KEPT = 600;
+import { drawHistory, element, json, remember, save, showNumbers as showEntries, showState as tellState } from "./shared.js";
 
 const [about, colours] = await Promise.all([json("about"), json("colours")]);
 const [rows, columns] = about.shape;
@@ -143,13 +138,7 @@ function snapshot() {
     panel.paintBar(context, height);
     context.restore();
   });
-  canvas.toBlob((blob) => {
-    const link = document.createElement("a");
-    link.href = URL.createObjectURL(blob);
-    link.download = `${about.model}-${page.status?.frame ?? 0}.png`;
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 10000);
-  });
+  save(canvas, `${about.model}-${page.status?.frame ?? 0}.png`);
 }
 
 const actions = { pause, hold, whole, clear, snapshot, help };
@@ -270,36 +259,10 @@ function drawPlots() {
     empty: "click a pixel, or Shift + drag a region, in any map",
     log: outputs[k].log,
   });
-  const x = page.history.map((s) => s.number);
-  const line = (name, colour, of) => ({ name, colour, x, y: page.history.map(of) });
-  const empty = "no map yet";
-  plots.latency.draw(
-    [line("latency", LINES[0], (s) => s.latency_ms), line("computing", LINES[1], (s) => s.compute_ms)],
-    { across: "map", up: "ms", empty, fromZero: true },
-  );
-  plots.losses.draw(
-    [line("lost", LINES[1], (s) => s.lost), line("waiting", LINES[0], (s) => s.queued)],
-    { across: "map", up: "frames", empty, fromZero: true },
-  );
+  drawHistory(plots, page.history, { across: "map", lost: "frames", empty: "no map yet" });
 }
 
-function showState() {
-  const state = element("state");
-  const running = page.status?.state ?? "waiting";
-  const gone = page.gone && running !== "ended";
-  const shown = gone ? "gone" : page.paused ? "paused" : running;
-  const texts = {
-    waiting: "waiting for the first map",
-    running: "running",
-    paused: running === "running" ? "view paused, the run goes on" : "view paused",
-    ended: page.status?.message || "the run has ended",
-    gone: "no connection: the run has ended, or the machine is out of reach",
-  };
-  // A text that stays is not read out again.
-  if (state.dataset.state === shown && state.textContent === texts[shown]) return;
-  state.dataset.state = shown;
-  state.textContent = texts[shown];
-}
+const showState = () => tellState(page, { waiting: "waiting for the first map" });
 
 function showNumbers() {
   const s = page.status;
@@ -316,16 +279,7 @@ function showNumbers() {
     ["computing", `${short(s.compute_ms, 3)} ms`, false],
     ["noise", s.noise === null ? "unknown" : short(s.noise, 3), false],
   ];
-  element("numbers").replaceChildren(...entries.map(([name, value, bad]) => {
-    const entry = document.createElement("div");
-    const [dt, dd] = [document.createElement("dt"), document.createElement("dd")];
-    dt.textContent = name;
-    dd.textContent = value;
-    dd.dataset.name = name;
-    dd.classList.toggle("bad", bad);
-    entry.append(dt, dd);
-    return entry;
-  }));
+  showEntries(entries);
 }
 
 let plotted = 0;
@@ -337,10 +291,7 @@ events.onmessage = (event) => {
   page.status = status;
   showState();
   showNumbers();
-  if (next) {
-    page.history.push(status);
-    if (page.history.length > KEPT) page.history.shift();
-  }
+  if (next) remember(page.history, status);
   refresh();
   const now = performance.now();
   if (!page.paused && (now - plotted > 250 || status.state === "ended")) {

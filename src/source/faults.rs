@@ -1,0 +1,37 @@
+//! What a live input goes through.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Counts of what went wrong on the way from a sensor, for whoever shows them while another thread reads.
+#[derive(Debug, Default)]
+pub struct Faults {
+    /// Times that the device or the broker was out of reach and came back.
+    pub breaks: AtomicU64,
+    /// Lines or messages that are no row of numbers: each a lost sample.
+    pub unreadable: AtomicU64,
+    /// Messages that came a second time: passed over.
+    pub repeated: AtomicU64,
+    /// Times that the sensor's clock did not go on in even steps.
+    pub clock: AtomicU64,
+    /// Times that the broker had forgotten what it was to keep.
+    pub forgotten: AtomicU64,
+}
+
+impl Faults {
+    pub(super) fn count(of: &AtomicU64) {
+        of.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// What has been counted, each with its name and what it means for the series.
+    #[must_use]
+    pub fn told(&self) -> [(&'static str, u64, &'static str); 5] {
+        [
+            ("breaks", &self.breaks, "times out of reach: what the sensor took meanwhile may be missing"),
+            ("unreadable", &self.unreadable, "lines or messages that are no row of numbers: lost samples"),
+            ("repeated", &self.repeated, "messages that came a second time: passed over"),
+            ("clock", &self.clock, "times at which the sensor's clock did not go on in even steps"),
+            ("forgotten", &self.forgotten, "times that the broker had forgotten what it was to keep"),
+        ]
+        .map(|(name, count, meaning)| (name, count.load(Ordering::Relaxed), meaning))
+    }
+}
