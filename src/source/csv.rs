@@ -227,7 +227,10 @@ impl<R: Read> CsvSource<R> {
 
     /// The next row with the empty lines before it, and its place unless it is the last line read.
     fn next_sample(&mut self) -> Result<Option<(Sample, u64, Option<Place>)>, SourceError> {
-        if let Some(row) = self.ahead.pop_front() {
+        while let Some(row) = self.ahead.pop_front() {
+            if self.faults.is_some() && row.fields == self.header {
+                continue;
+            }
             let sample = self.layout.read(&row.fields).map_err(wrong(|| row.place.clone()))?;
             return Ok(Some((sample, row.blanks, Some(row.place))));
         }
@@ -487,8 +490,11 @@ mod tests {
     use super::*;
     use crate::model::Kind;
 
-    /// What a device's text gives: index and value of each sample, and the counts of what went wrong.
-    fn live(text: &str, column: Option<&str>) -> Result<(Vec<(u64, String)>, [u64; 2]), SourceError> {
+    /// Index and value of each sample, and how many rows were unreadable and how often the clock jumped.
+    type Given = (Vec<(u64, String)>, [u64; 2]);
+
+    /// What a device's text gives.
+    fn live(text: &str, column: Option<&str>) -> Result<Given, SourceError> {
         let mut options = OpenOptions::new(Kind::Series);
         options.column = column.map(str::to_owned);
         let faults = Arc::<Faults>::default();
@@ -511,16 +517,16 @@ mod tests {
         for (text, column) in [
             ("1.5\n2.5\n", None),
             ("ready\n1.5\n2.5\n", None),
-            ("Sensor 3000, version x\n# booting\nid;T\n7;1.5\n7;2.5\n", Some("T")),
-            ("id;T\n7;1.5\nid;T\n7;2.5\n", Some("t")),
-            ("T\n1.5\n\n", None),
+            ("Sensor 3000, version x\n# booting\nid;temp\n7;1.5\n7;2.5\n", Some("Temp")),
+            ("id;temp\n7;1.5\nid;temp\n7;2.5\n", Some("temp")),
+            ("temp\n1.5\n\n", None),
             ("a b c\n7 1.5\n7 2.5\n", Some("2")),
         ] {
-            let expected = if text.starts_with("T\n") { &expected[..1] } else { &expected[..] };
+            let expected = if text.starts_with("temp\n") { &expected[..1] } else { &expected[..] };
             assert_eq!(live(text, column).expect(text), (expected.to_vec(), [0, 0]), "{text}");
         }
         assert!(live("no\nnumbers\n", None).is_err());
-        assert!(live("7;1.5\n", Some("T")).is_err_and(|e| e.is_misuse()));
+        assert!(live("7;1.5\n", Some("Temp")).is_err_and(|e| e.is_misuse()));
     }
 
     #[test]
@@ -534,10 +540,10 @@ mod tests {
 
     #[test]
     fn where_there_are_times_they_say_what_is_missing() {
-        let got = live("time,T\n0,1\n1,2\nnoise\n3,4\n", None).expect("rows");
+        let got = live("time,temp\n0,1\n1,2\nnoise\n3,4\n", None).expect("rows");
         assert_eq!(got, (at(&[(0, 1.0), (1, 2.0), (2, f64::NAN), (3, 4.0)]), [1, 0]));
         // The device starts anew, and its clock with it; then the clock is set.
-        let got = live("time,T\n10,1\n11,2\ntime,T\n0,3\n1,4\n1.5,5\n2.5,6\n", None).expect("rows");
+        let got = live("time,temp\n10,1\n11,2\ntime,temp\n0,3\n1,4\n1.5,5\n2.5,6\n", None).expect("rows");
         assert_eq!(got, (at(&[(0, 1.0), (1, 2.0), (2, 3.0), (3, 4.0), (4, 5.0), (5, 6.0)]), [0, 2]));
     }
 }

@@ -225,7 +225,7 @@ mod tests {
             ("serial://COM3?parity=maybe", "none, even or odd"),
             ("serial://COM3?speed=9600", "expected baud, bits, parity or stop, such as serial:///dev/ttyUSB0"),
         ] {
-            let error = settings(name).err().expect(name);
+            let error = settings(name).expect_err(name);
             assert!(error.is_misuse() && error.to_string().contains(word), "{error}");
         }
     }

@@ -48,14 +48,11 @@ impl Level {
         self.next += 1;
     }
 
-    fn at(&self, number: u64) -> Step {
+    /// A step; `open` is the one that is not whole yet.
+    fn at(&self, number: u64, open: Step) -> Step {
         let first = self.next - self.steps.len() as u64;
         let kept = number.checked_sub(first).and_then(|i| self.steps.get(i as usize));
-        match kept {
-            Some(step) => *step,
-            None if number == self.next && self.count > 0 => self.open,
-            None => Step::NONE,
-        }
+        kept.copied().unwrap_or(if number == self.next { open } else { Step::NONE })
     }
 }
 
@@ -76,6 +73,12 @@ impl Line {
     /// How many samples are in.
     pub(super) fn len(&self) -> u64 {
         self.levels[0].next
+    }
+
+    /// What is in of a level's step that is not whole yet: each level below has a part of it.
+    fn open(&self, level: usize) -> Step {
+        let parts = self.levels[1..=level].iter().filter(|l| l.count > 0);
+        parts.fold(Step::NONE, |all, part| all.with(part.open))
     }
 
     /// Append the next sample.
@@ -153,7 +156,8 @@ impl Trace {
         let count = (numbers.end - numbers.start).min(KEPT as u64) as usize;
         let mut values = Vec::with_capacity(2 * count * self.lines.len());
         for line in &self.lines {
-            let steps = || numbers.clone().take(count).map(|n| line.levels[level].at(n));
+            let open = line.open(level);
+            let steps = || numbers.clone().take(count).map(|n| line.levels[level].at(n, open));
             values.extend(steps().map(|s| s.low));
             values.extend(steps().map(|s| s.high));
         }
@@ -192,11 +196,8 @@ mod tests {
             prop_assert!(first <= from && first + step * count as u64 >= to);
             for k in 0..count {
                 let range = first + step * k as u64..(first + step * (k as u64 + 1)).min(samples);
-                // The step that is not whole yet is that of what the level below has.
-                let low = range.start as f64;
-                prop_assert_eq!(values[k], low);
-                prop_assert!(values[count + k] <= (range.end - 1) as f64);
-                prop_assert!(range.end == samples || values[count + k] == (range.end - 1) as f64);
+                prop_assert_eq!(values[k], range.start as f64);
+                prop_assert_eq!(values[count + k], (range.end - 1) as f64);
                 let shown = values[2 * count + k];
                 prop_assert!(shown.is_nan() || (-shown >= range.start as f64 && -shown < range.end as f64));
             }
