@@ -14,8 +14,10 @@ import io
 import os
 import re
 import shutil
+import struct
 import subprocess
 import sys
+import tempfile
 import time
 import zipfile
 from collections.abc import Callable, Iterator
@@ -113,6 +115,64 @@ def localisations() -> Iterator[bytes]:
     yield b"Position X [nm],Position Y [nm],Channel\n5,6,a\n7,8,b\n\nVoxelSize : 1\n"
 
 
+def hdf5s() -> Iterator[bytes]:
+    """Picasso's tables."""
+    import h5py
+
+    for kind in ("<f4", ">f8"):
+        file = io.BytesIO()
+        with h5py.File(file, "w") as h5:
+            table = np.zeros(4, [("frame", "<u4"), ("x", kind), ("y", kind), ("photons", "<f4")])
+            table["x"], table["y"] = [1, 2.5, 30, 4], [3, 4, 5, 31.5]
+            h5.create_dataset("locs", data=table, maxshape=(None,) if kind == "<f4" else None)
+        yield file.getvalue()
+
+
+def zarrs() -> Iterator[bytes]:
+    """An array's metadata and its first chunk."""
+    import zarr
+    from zarr.codecs import BloscCodec, GzipCodec, ZstdCodec
+
+    u = ramp("<u2", 2, 5, 7)
+    for version, settings in [
+        (2, {"compressors": None, "chunk_key_encoding": {"name": "v2", "separator": "."}}),
+        (3, {"compressors": None}),
+        (3, {"compressors": GzipCodec()}),
+        (3, {"compressors": ZstdCodec(checksum=True)}),
+        (3, {"compressors": BloscCodec(cname="lz4", shuffle="bitshuffle")}),
+        (3, {"compressors": BloscCodec(cname="blosclz")}),
+        (3, {"compressors": None, "shards": (1, 5, 7)}),
+    ]:
+        with tempfile.TemporaryDirectory() as folder:
+            array = zarr.create_array(
+                folder, shape=u.shape, chunks=(1, 5, 7), dtype=u.dtype, zarr_format=version, overwrite=True, **settings
+            )
+            array[:] = u
+            metadata = Path(folder, ".zarray" if version == 2 else "zarr.json").read_bytes()
+            yield metadata + b"\0" + Path(folder, "0.0.0" if version == 2 else "c/0/0/0").read_bytes()
+
+
+def ndtiffs() -> Iterator[bytes]:
+    """A data set's index and its stack."""
+    from ndstorage import NDTiffDataset
+
+    with tempfile.TemporaryDirectory() as folder:
+        made = NDTiffDataset(folder, name="u", summary_metadata={"Interval_ms": 100, "PixelSizeUm": 0.1}, writable=True)
+        for frame in range(2):
+            made.put_image({"time": frame}, ramp("<u2", 5, 7), {"ElapsedTime-ms": 100 * frame, "PixelSizeUm": 0.1})
+        made.finish()
+        index = next(Path(folder).rglob("NDTiff.index")).read_bytes()
+        stack = next(Path(folder).rglob("*.tif")).read_bytes()[:8192]
+    yield len(index).to_bytes(2, "little") + index + stack
+
+
+def messages() -> Iterator[bytes]:
+    """What sensors send, and a frame."""
+    yield from (b"1.5\x002.5\x003", b'{"time": 1.0, "x": 2}\0{"x": 3, "time": 2.0}', b"t,x\n0,1\n1,2\0" + b"2,3")
+    header = struct.pack("<4sBBHIIQd", b"MLFM", 1, 1, 0, 5, 7, 0, float("nan"))
+    yield header + ramp("<u2", 5, 7).tobytes()
+
+
 def models() -> Iterator[bytes]:
     """The smallest shipped models."""
     yield from (p.read_bytes() for p in sorted((ROOT / "models").glob("*-closed-form.onnx")))
@@ -163,7 +223,10 @@ TARGETS: dict[str, Callable[[], Iterator[bytes]]] = {
     "npz": npzs,
     "csv": tables,
     "localisations": localisations,
-    "picasso": lambda: iter(()),
+    "picasso": hdf5s,
+    "zarr": zarrs,
+    "ndtiff": ndtiffs,
+    "message": messages,
     "raw": npys,
     "model": models,
     "contract": contracts,

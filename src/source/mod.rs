@@ -306,6 +306,16 @@ fn open_live(path: &str, options: &OpenOptions) -> Result<Option<Input>, SourceE
     Ok(None)
 }
 
+/// What a broker may send, for fuzzing: no network is asked.
+///
+/// # Errors
+/// As [`open`].
+#[cfg(all(fuzzing, feature = "mqtt"))]
+#[doc(hidden)]
+pub fn fuzz_messages(bytes: &[u8], options: &OpenOptions) -> Result<Input, SourceError> {
+    mqtt::fuzz_messages(bytes, options)
+}
+
 /// What a source knows of its frames before the first one is read.
 #[derive(Clone, Debug)]
 pub struct FrameInfo {

@@ -512,6 +512,16 @@ impl MqttFrames {
     }
 }
 
+/// What a broker may send, for fuzzing: messages with a NUL between them, as samples and each as a frame.
+#[cfg(fuzzing)]
+pub(super) fn fuzz_messages(bytes: &[u8], options: &OpenOptions) -> Result<Input, SourceError> {
+    let mut names = None;
+    let text: Vec<u8> = bytes.split(|b| *b == 0).flat_map(|message| rows(message, &mut names)).collect();
+    let _ = frame_of(bytes, options);
+    let reader = io::Cursor::new(text);
+    Ok(Input::Series(Box::new(CsvSource::live(reader, "messages", options, Arc::default())?)))
+}
+
 /// The header of a message that is a whole frame; what is wrong with it, in words.
 fn frame_of(message: &[u8], options: &OpenOptions) -> Result<Header, String> {
     let Some((bytes, pixels)) = message.split_first_chunk::<HEADER>() else {

@@ -134,6 +134,47 @@ pub(crate) fn picasso(bytes: &[u8]) {
     }
 }
 
+/// A Zarr store: an array's metadata, and behind a NUL the bytes of its first chunk (or shard), which is its second too.
+pub(crate) fn zarr(bytes: &[u8]) {
+    let mut parts = bytes.splitn(2, |b| *b == 0);
+    let (metadata, chunk) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    let folder = folder();
+    for (name, chunks) in [("zarr.json", ["c/0/0/0", "c/1/0/0"]), (".zarray", ["0.0.0", "1.0.0"])] {
+        let store = folder.path().join(name.trim_start_matches('.').replace('.', "-"));
+        for chunk_name in chunks {
+            let path = store.join(chunk_name);
+            fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+            fs::write(path, chunk).expect("a chunk");
+        }
+        fs::write(store.join(name), metadata).expect("metadata");
+        if let Ok(input) = open(&store.display().to_string(), &options(Kind::Fields)) {
+            drain(input);
+        }
+    }
+}
+
+/// An NDTiff data set: two bytes that say how long the index is, the index, the stack.
+pub(crate) fn ndtiff(bytes: &[u8]) {
+    let Some((length, rest)) = bytes.split_first_chunk::<2>() else { return };
+    let (index, stack) = rest.split_at(rest.len().min(usize::from(u16::from_le_bytes(*length))));
+    let folder = folder();
+    fs::write(folder.path().join("NDTiff.index"), index).expect("an index");
+    fs::write(folder.path().join("u_NDTiffStack.tif"), stack).expect("a stack");
+    if let Ok(input) = open(&folder.path().display().to_string(), &options(Kind::Fields)) {
+        drain(input);
+    }
+}
+
+/// What a broker sends: samples, or a frame with the header that frames over TCP have.
+#[cfg(fuzzing)]
+pub(crate) fn message(bytes: &[u8]) {
+    for kind in [Kind::Series, Kind::Fields] {
+        if let Ok(input) = mollifier::source::fuzz_messages(bytes, &options(kind)) {
+            drain(input);
+        }
+    }
+}
+
 /// What a pipe sends.
 pub(crate) fn raw(bytes: &[u8]) {
     for kind in [Kind::Fields, Kind::Series, Kind::Localisations] {
