@@ -86,6 +86,17 @@ def bound(task: Task, **given: object) -> Fit:
     return bind(task, Settings(radius=radius, **(SMALL | {"steps": 20} | given)))
 
 
+def test_direct_lambda_is_the_quotient_and_its_local_mean() -> None:
+    task = heat_task(20_009, 0.0, sensors=1.0, keep=16)
+    fit = bound(task, method="nested")
+    terms = {"value": task.u, "laplacian": task.figure}
+    np.testing.assert_allclose(fit.direct(terms), task.lam, rtol=1e-6)
+    smooth = fit.direct(terms, average=True)
+    assert smooth.min() >= task.lam.min() * 0.999
+    assert smooth.max() <= task.lam.max() * 1.001
+    assert correlation(smooth, task.lam) > 0.8
+
+
 def test_plain_methods_have_the_same_loss() -> None:
     """Nested and Taylor mode at every point; a sampled residual is its mean over draws."""
     task = heat_task(20_004, 5.0, keep=16)

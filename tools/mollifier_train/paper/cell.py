@@ -199,23 +199,22 @@ def run_model(cell: Cell) -> dict[str, Any]:
     task = tasks.SIMULATED[cell.problem](cell.field_seed, cell.noise, **cell.task)
     assert task.lam is not None
     spacing = ",".join(f"{a}={h!r}" for a, h in zip(task.equation.axes, task.spacing, strict=True))
-    recording = Recording(task.u, task.lam, spacing, None, given=task.known)
+    recording = Recording(task.u, task.lam, spacing, cell.noise, given=task.known)
     with tempfile.TemporaryDirectory() as folder:
         path, given = recording.write(Path(folder))
-        # Taken before and after, as the reading of the taps above has children too.
+        # The taps that were read above came from child processes too.
         before = memory.children()
         model = command.MODELS / f"{cell.settings['model']}.onnx"
         options = ("--threads", "1")
-        found = command.run(model, path, Path(folder) / "out", given=given, spacing=spacing, options=options).lam
-        seconds = memory.children()[0] - before[0]
-        peak = memory.children()[1]
-    lam = np.asarray(found, np.float64)
+        result = command.run(model, path, Path(folder) / "out", given=given, spacing=spacing, options=options)
+        seconds = memory.children() - before
+    lam = np.asarray(result.lam, np.float64)
     known = np.isfinite(lam)
     return {
         "correlation": correlation(lam, task.lam),
         "l2": float(np.linalg.norm((lam - task.lam)[known]) / np.linalg.norm(task.lam[known])),
         "process_seconds": seconds,
-        "process_bytes": peak,
+        "process_bytes": result.report["peak_memory_bytes"],
         "history": [],
     }
 

@@ -168,6 +168,8 @@ def load(
         raise InputError(f"{path}: got {seen.sum()} finite values, expected at least 16 that differ")
     known = {name: value for name, value in equation.known.items() if value is not None}
     shape = tuple(u.shape[axis] for axis in equation.lambda_axes)
+    told = {part.partition("=")[0] for part in given}
+    notes += [f"{name} = {value:g}, the default" for name, value in known.items() if name not in told]
     for part in given:
         name, _, text = part.partition("=")
         if name not in equation.known:

@@ -200,11 +200,11 @@ class Fit:
             top, bottom = top.mean(axis=e.split.time), bottom.mean(axis=e.split.time)
         if average:
             axes = e.lambda_axes
-            shape = top.shape
-            radius = tuple(min(s.radius[a], (n - 1) // 2) for a, n in zip(axes, shape, strict=True))
-            spacing = tuple(task.spacing[a] for a in axes)
-            smooth = Mollifier("poly4", radius, shape, spacing, (0,) * len(axes), "one-sided")
-            top, bottom = (np.asarray(smooth(jnp.asarray(side, jnp.float32))) for side in (top, bottom))
+            radius, spacing = tuple(s.radius[a] for a in axes), tuple(task.spacing[a] for a in axes)
+            smooth = Mollifier("poly4", radius, top.shape, spacing, (0,) * len(axes))
+            # Nothing beyond the border: the quotient is then a mean over what there is, with positive weights.
+            beyond = [(m, m) for m in smooth.margin]
+            top, bottom = (np.asarray(smooth(jnp.asarray(np.pad(side, beyond), jnp.float32))) for side in (top, bottom))
         with np.errstate(divide="ignore", invalid="ignore"):
             return top / bottom
 

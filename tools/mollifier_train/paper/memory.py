@@ -49,11 +49,11 @@ def whole_life() -> int:
     return used if sys.platform == "darwin" else max(used * 1024, *_earlier)
 
 
-def children() -> tuple[float, int]:
-    """Processor seconds of ended child processes, and the largest resident memory of one, in bytes; not on Windows."""
+def children() -> float:
+    """Processor seconds of ended child processes; 0 on Windows."""
     if sys.platform == "win32":
-        return 0.0, 0
+        return 0.0
     import resource
 
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime, used.ru_maxrss if sys.platform == "darwin" else used.ru_maxrss * 1024
+    return used.ru_utime + used.ru_stime

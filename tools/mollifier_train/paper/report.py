@@ -51,9 +51,10 @@ def number(value: float | None, digits: int = 3) -> str:
     return "-" if value is None else f"{value:.{digits}f}"
 
 
-def each(values: Sequence[float | None]) -> str:
-    """Every value, one a seed."""
-    return " / ".join(number(v) for v in values) or "-"
+def each(cells: Sequence[Row], value: Callable[[Row], float | None], digits: int = 3) -> str:
+    """A value of every seed of the study, "-" where there is none."""
+    found = {cell["field_seed"]: value(cell) for cell in cells}
+    return " / ".join(number(found.get(seed), digits) for seed in study.SEEDS)
 
 
 def megabytes(value: int | None) -> str:
@@ -91,7 +92,6 @@ def table(results: study.Results) -> str:
                     continue
                 good = [c for c in cells if "error" not in c]
                 errors = [f"seed {c['field_seed']}: {c['error']}" for c in cells if "error" in c]
-                reached = [time_to(c, ACCURACY[problem]) for c in cells]
                 capped = [c for c in good if c["capped"]]
                 steps = (
                     " / ".join(str(c["steps"]) for c in capped) + " (cap)"
@@ -103,15 +103,15 @@ def table(results: study.Results) -> str:
                         problem,
                         architecture,
                         WORDS[method],
-                        each([last(c, "net") for c in cells]) + ("; " + "; ".join(errors) if errors else ""),
-                        each([last(c, "net_l2") for c in cells]),
-                        each([last(c, "derivative") for c in cells]),
-                        each([last(c, "direct") for c in cells]),
+                        each(cells, lambda c: last(c, "net")) + ("; " + "; ".join(errors) if errors else ""),
+                        each(cells, lambda c: last(c, "net_l2")),
+                        each(cells, lambda c: last(c, "derivative")),
+                        each(cells, lambda c: last(c, "direct")),
                         megabytes(min((c["buffer_bytes"] for c in good), default=None)),
                         megabytes(max((c["step_bytes"] or 0 for c in good), default=None)),
                         number(float(np.median([c["step_ms"] for c in good])), 1) if good else "-",
                         steps,
-                        " / ".join("-" if r is None else f"{r:.0f}" for r in reached),
+                        each(cells, lambda c, problem=problem: time_to(c, ACCURACY[problem]), 0),
                     ]
                 )
     header = [
@@ -276,9 +276,25 @@ def paper_rows(results: study.Results) -> list[list[str]]:
     return rows
 
 
-def missing(asked: Sequence[Cell], results: study.Results) -> list[str]:
-    """Names of cells without a result."""
-    return [cell.name for cell in study.pending(asked, results)]
+def missing(asked: Sequence[Cell], results: study.Results) -> str:
+    """What has no result, a line for each part, problem and network."""
+    left = study.pending(asked, results)
+    if not left:
+        return "Every cell has a result."
+    groups: dict[str, list[Cell]] = {}
+    for cell in left:
+        groups.setdefault(f"{cell.part}, {cell.problem}, {cell.architecture}", []).append(cell)
+    lines = [
+        f"{len(left)} of {len(asked)} cells have no result; the next `python -m mollifier_train reproduce` runs them."
+    ]
+    for group, cells in groups.items():
+        seeds = {
+            method: [c.field_seed for c in cells if c.method == method]
+            for method in dict.fromkeys(c.method for c in cells)
+        }
+        said = "; ".join(f"{method} {' '.join(map(str, dict.fromkeys(found)))}" for method, found in seeds.items())
+        lines.append(f"- {group}: {said}")
+    return "\n".join(lines)
 
 
 def plot(images: Path, results: study.Results) -> list[str]:
@@ -291,12 +307,12 @@ def plot(images: Path, results: study.Results) -> list[str]:
         {"svg.hashsalt": "mollifier", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
     )
     from matplotlib import pyplot as plt
+    from matplotlib import ticker
 
     images.mkdir(parents=True, exist_ok=True)
     done = []
 
     def save(figure: Any, name: str) -> None:  # noqa: ANN401
-        figure.tight_layout()
         figure.savefig(images / f"{name}.png", dpi=150, metadata={"Software": None})
         figure.savefig(images / f"{name}.svg", metadata={"Date": None})
         plt.close(figure)
@@ -304,7 +320,7 @@ def plot(images: Path, results: study.Results) -> list[str]:
 
     rows = [r for r in results.values() if r["part"] == "table" and r["architecture"] == "mlp" and r["history"]]
     if rows:
-        figure, axes = plt.subplots(1, 3, figsize=(10, 3.2))
+        figure, axes = plt.subplots(1, 3, figsize=(10, 3.4), layout="constrained")
         for axis, problem in zip(axes, study.RADIUS, strict=True):
             for row in (r for r in rows if r["problem"] == problem):
                 first = not any(line.get_label() == WORDS[row["method"]] for line in axis.lines)
@@ -319,15 +335,18 @@ def plot(images: Path, results: study.Results) -> list[str]:
             axis.axhline(ACCURACY[problem], color="0.8", linewidth=0.8, zorder=0)
             axis.set(title=problem, xlabel="processor seconds in steps", ylim=(-0.6, 1.02))
             axis.set_xscale("log")
+            axis.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+            axis.xaxis.set_major_formatter(ticker.FormatStrFormatter("%g"))
+            axis.xaxis.set_minor_locator(ticker.NullLocator())
         axes[0].set_ylabel("correlation of lambda")
         handles = {label: handle for a in axes for handle, label in zip(*a.get_legend_handles_labels(), strict=True)}
-        axes[-1].legend(handles.values(), handles.keys(), fontsize=7, frameon=False, loc="lower right")
+        figure.legend(handles.values(), handles.keys(), fontsize=8, frameon=False, loc="outside lower center", ncols=4)
         save(figure, "reproduction-accuracy")
     for part, key, label in (("depth", depth_of, "hidden layers"), ("order", order_of, "order of the derivative")):
         rows = [r for r in results.values() if r["part"] == part and "error" not in r]
         if not rows:
             continue
-        figure, axes = plt.subplots(1, 2, figsize=(7, 3))
+        figure, axes = plt.subplots(1, 2, figsize=(7, 3), layout="constrained")
         for method in WORDS:
             line = sorted((r for r in rows if r["method"] == method), key=key)
             if not line:
@@ -360,7 +379,6 @@ def write(path: Path, images: Path, results: study.Results, asked: Sequence[Cell
     """
     names = plot(images, results)
     shown = {name: f"![{name}]({relative(images / f'{name}.png', path.parent)})" for name in names}
-    left = missing(asked, results)
     failed = [f"{r['cell']}: {r['error']}" for r in results.values() if "error" in r]
     spent = sum(r.get("wall_seconds", 0.0) for r in results.values()) / 3600
     capped = [r["cell"] for r in results.values() if r.get("capped")]
@@ -401,9 +419,7 @@ def write(path: Path, images: Path, results: study.Results, asked: Sequence[Cell
         accuracy_plot=shown.get("reproduction-accuracy", ""),
         depth_plot=shown.get("reproduction-depth", ""),
         order_plot=shown.get("reproduction-order", ""),
-        left=f"{len(left)} of {len(asked)} cells have no result yet:\n" + "\n".join(f"- {name}" for name in left)
-        if left
-        else "Every cell has a result.",
+        left=missing(asked, results),
         failed="\n".join(f"- {line}" for line in failed) or "None failed.",
         capped=len(capped),
         count=len(results),
@@ -436,8 +452,8 @@ def amortised_table(results: study.Results) -> str:
                 [
                     problem,
                     f"a fit, {WORDS[what]}" if fitted else f"`models/{what}.onnx`",
-                    each([last(r, "net") if fitted else r["correlation"] for r in same]),
-                    each([last(r, "net_l2") if fitted else r["l2"] for r in same]),
+                    each(same, lambda r: last(r, "net") if r["history"] else r["correlation"]),
+                    each(same, lambda r: last(r, "net_l2") if r["history"] else r["l2"]),
                     f"{np.median([r['process_seconds'] for r in same]):.2f}",
                     megabytes(max(r["process_bytes"] for r in same)),
                 ]

@@ -226,10 +226,10 @@ def read(path: Path) -> Results:
 
 
 def pending(asked: Iterable[Cell], results: Results) -> list[Cell]:
-    """Cells without a result for the same settings."""
+    """Cells without a result for the same settings; one that failed is due again."""
 
     def same(cell: Cell, row: Mapping[str, Any]) -> bool:
         given = json.loads(json.dumps([cell.settings, cell.task, cell.cap]))
-        return given == [row["settings"], row["task"], row["cap"]]
+        return "error" not in row and given == [row["settings"], row["task"], row["cap"]]
 
     return [cell for cell in asked if cell.name not in results or not same(cell, results[cell.name])]
