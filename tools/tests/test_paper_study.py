@@ -44,7 +44,7 @@ def test_the_best_trial_is_taken_for_each_kind() -> None:
 
 def test_every_quick_cell_has_what_the_report_needs() -> None:
     """In this process, without those whose compilation takes long."""
-    for cell in study.quick()[:3]:
+    for cell in study.quick()[:2]:
         row = json.loads(json.dumps(run(cell)))
         assert row["steps"] == 8
         assert row["buffer_bytes"] > 0
