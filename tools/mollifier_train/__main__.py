@@ -12,6 +12,8 @@ from .problems import PROBLEMS
 
 TRAINED = ("langevin", "heat", "heat-transient", "reaction-diffusion")
 """Laws whose trunk is trained here."""
+FITTED = ("langevin", "heat", "heat-transient", "reaction-diffusion")
+"""Laws that a network can be fitted to a recording with."""
 
 
 def problems_of(model: str) -> list[str]:
@@ -100,6 +102,80 @@ def run_examples(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def run_reproduce(arguments: argparse.Namespace) -> int:
+    """`reproduce`: run the cells of the paper's comparison that have no result yet, and write the report."""
+    from .paper import reproduce
+
+    results, report, images = arguments.results, arguments.report, arguments.images
+    if arguments.quick:
+        # Not figures: they must not be mixed with the study's.
+        folder = command.ROOT / "out" / "reproduce-quick"
+        results, report, images = folder / "results.jsonl", folder / "REPRODUCTION.md", folder / "images"
+        results.unlink(missing_ok=True)
+    failures = reproduce.reproduce(
+        results_path=results,
+        report_path=report,
+        images=images,
+        quick=arguments.quick,
+        hours=arguments.hours,
+        workers=arguments.workers,
+        parts=arguments.part,
+        report_only=arguments.report_only,
+    )
+    print(f"wrote {report}")
+    if failures:
+        print(f"error: {failures} cells failed: see the end of {report}", file=sys.stderr)
+    return int(failures > 0)
+
+
+def run_fit(arguments: argparse.Namespace) -> int:
+    """`fit`: fit a mollified network to a recording and write it."""
+    from .paper import fit_recording
+
+    task, notes = fit_recording.load(
+        arguments.recording,
+        arguments.problem,
+        spacing=arguments.spacing,
+        column=arguments.column,
+        given=arguments.given,
+    )
+    for note in notes:
+        print(note, file=sys.stderr)
+    fitted = fit_recording.fit_task(
+        task,
+        steps=arguments.steps,
+        radius=arguments.radius,
+        weight=arguments.weight,
+        seed=arguments.seed,
+        patience=arguments.patience,
+        quiet=arguments.quiet,
+    )
+    print(
+        f"best at step {fitted.best_step}: samples kept out are met within {fitted.held_out:.4f} standard deviations "
+        "of the data"
+    )
+    for path in fit_recording.write(fitted, arguments.out, recording=arguments.recording.name):
+        print(f"wrote {path}")
+    return 0
+
+
+def run_sample(arguments: argparse.Namespace) -> int:
+    """`sample`: evaluate a fit on any grid."""
+    from .paper import fit_recording
+    from .paper.fitted_file import FittedFile
+
+    file = FittedFile(arguments.fit)
+    sizes = {}
+    for part in arguments.size.split(",") if arguments.size else []:
+        name, _, number = part.partition("=")
+        if not number.isdigit() or int(number) < 1:
+            raise command.InputError(f"--size: got {part!r}, expected a whole number, as in y=200")
+        sizes[name.strip()] = int(number)
+    for path in fit_recording.write_maps(file, file.grid(sizes), arguments.out):
+        print(f"wrote {path}")
+    return 0
+
+
 def parser() -> argparse.ArgumentParser:
     """The argument parser."""
     top = argparse.ArgumentParser(prog="python -m mollifier_train", description=__doc__.split(":")[0])
@@ -153,6 +229,43 @@ def parser() -> argparse.ArgumentParser:
     samples = commands.add_parser("examples", help="write the simulated sample recordings")
     samples.add_argument("--out", type=Path, default=command.ROOT / "examples" / "data", help="folder")
     samples.set_defaults(run=run_examples)
+
+    one = commands.add_parser(
+        "reproduce", help="plain against mollified networks: run the table, write REPRODUCTION.md"
+    )
+    one.add_argument("--quick", action="store_true", help="a few short cells, written to out/reproduce-quick")
+    one.add_argument("--hours", type=float, default=12.0, help="begin no cell after these [default: %(default)s]")
+    one.add_argument("--workers", type=int, default=1, help="cells side by side, one thread each [default: 1]")
+    one.add_argument("--part", nargs="+", metavar="PART", help="of the study, such as tuning or table [default: all]")
+    one.add_argument("--report-only", action="store_true", help="run nothing, write the report from the results")
+    docs = command.ROOT / "docs"
+    one.add_argument("--results", type=Path, default=docs / "reproduction.jsonl", help="file, one JSON line a cell")
+    one.add_argument("--report", type=Path, default=command.ROOT / "REPRODUCTION.md", help="Markdown to write")
+    one.add_argument("--images", type=Path, default=docs / "images", help="folder for its plots")
+    one.set_defaults(run=run_reproduce)
+
+    one = commands.add_parser("fit", help="fit a mollified network to one recording")
+    one.add_argument("recording", type=Path, help="CSV series, TIFF or NPY; values that are not finite are missing")
+    one.add_argument("--problem", required=True, choices=FITTED, help="the law")
+    one.add_argument(
+        "--with", dest="given", action="append", default=[], metavar="NAME=NUMBER|FILE", help="known beside it"
+    )
+    one.add_argument("--spacing", help="sample distances, such as t=2,y=0.1,x=0.1 [default: a CSV's times, else 1]")
+    one.add_argument("--column", help="of a CSV file with several")
+    one.add_argument("--radius", type=int, nargs="+", help="of the kernels along each axis, in samples")
+    one.add_argument("--weight", type=float, help="of the equation against the data")
+    one.add_argument("--steps", type=int, help="at most [default: the problem's own]")
+    one.add_argument("--patience", type=int, default=10, help="looks (40 in a fit) without gain [default: %(default)s]")
+    one.add_argument("--seed", type=int, default=0, help="of the networks [default: 0]")
+    one.add_argument("--out", type=Path, required=True, help="folder for fit.onnx and the maps")
+    one.add_argument("--quiet", action="store_true", help="no progress")
+    one.set_defaults(run=run_fit)
+
+    one = commands.add_parser("sample", help="evaluate a fit on any grid")
+    one.add_argument("fit", type=Path, help="fit.onnx")
+    one.add_argument("--size", help="samples along axes, such as y=400,x=600 [default: the recording's]")
+    one.add_argument("--out", type=Path, required=True, help="folder for the maps")
+    one.set_defaults(run=run_sample)
     return top
 
 
@@ -161,7 +274,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser().parse_args(argv)
     try:
         return arguments.run(arguments)
-    except command.CommandError as error:
+    except (command.CommandError, command.InputError, FileNotFoundError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
 

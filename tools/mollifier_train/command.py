@@ -29,6 +29,10 @@ class CommandError(RuntimeError):
     """The command is absent or did not end with exit code 0."""
 
 
+class InputError(ValueError):
+    """What a person gave cannot be used: what, where, got, expected."""
+
+
 @dataclass(frozen=True)
 class Result:
     """What `mollifier run` wrote.

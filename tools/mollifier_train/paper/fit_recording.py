@@ -1,0 +1,364 @@
+"""`python -m mollifier_train fit`: a mollified network fitted to a person's own recording."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from ..command import InputError
+from . import fitted_file
+from .fitting import Fit, Networks, Record, Settings, bind, train
+from .tasks import EQUATIONS, Task
+
+Array = NDArray[np.float64]
+
+LARGEST = 1_000_000
+"""Points at which the field's network is evaluated in a step, the margin included: 5 GB of working memory."""
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "langevin": {"radius": (16,), "steps": 3000, "weight": 0.01, "form": "smoothed"},
+    "heat": {"radius": (12, 12), "steps": 1600, "weight": 0.1, "form": "smoothed"},
+    "heat-transient": {"radius": (2, 12, 12), "steps": 1600, "weight": 0.1, "form": "smoothed"},
+    "reaction-diffusion": {"radius": (2, 8, 8), "steps": 1600, "weight": 0.01, "form": "weak"},
+}
+"""Of each problem, found on simulated recordings (seeds from 10,000)."""
+GAIN = {"langevin": 2.0, "heat": 2.0, "heat-transient": 2.0, "reaction-diffusion": 3.0}
+
+
+def read_series(path: Path, column: str | None) -> tuple[Array, float | None]:
+    """A CSV series and, from a column of even times before it, its step.
+
+    Args:
+        path: with or without a header line; empty and NaN entries are missing samples.
+        column: its name, or its number from 1; needed where there is more than one beside the times.
+
+    Raises:
+        InputError: if it has no numbers, or none is chosen of several.
+    """
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        lines = [line for line in csv.reader(file) if line and not line[0].startswith("#")]
+    if not lines:
+        raise InputError(f"{path}: got an empty file, expected a column of numbers")
+
+    def value(text: str) -> float:
+        try:
+            return float(text) if text.strip() else float("nan")
+        except ValueError:
+            return float("nan")
+
+    first = [value(text) for text in lines[0]]
+    header = any(np.isnan(v) and t.strip().lower() not in ("", "nan") for v, t in zip(first, lines[0], strict=True))
+    names = [text.strip() for text in lines[0]] if header else [str(i + 1) for i in range(len(lines[0]))]
+    body = lines[1:] if header else lines
+    if any(len(line) != len(names) for line in body):
+        raise InputError(f"{path}: got lines of different length, expected {len(names)} columns in each")
+    data = np.array([[value(text) for text in line] for line in body]).reshape(len(body), len(names))
+    numeric = [i for i in range(len(names)) if np.isfinite(data[:, i]).any()]
+    step = None
+    if len(numeric) > 1:
+        gaps = np.diff(data[:, numeric[0]])
+        # A clock: increasing by the same amount, to what its digits allow.
+        if len(gaps) and np.isfinite(gaps).all() and gaps.min() > 0 and np.ptp(gaps) < 0.01 * gaps.mean():
+            step = float(gaps.mean())
+            numeric = numeric[1:]
+    if column is not None:
+        if column not in names:
+            raise InputError(f"{path}: got no column {column!r}, expected one of {', '.join(names)}")
+        numeric = [names.index(column)]
+    if len(numeric) != 1:
+        found = ", ".join(names[i] for i in numeric) or "none"
+        raise InputError(f"{path}: got columns of numbers {found}, expected one: choose with --column")
+    return data[:, numeric[0]], step
+
+
+def read_array(path: Path) -> Array:
+    """The values of a TIFF or NPY file, as they lie in it.
+
+    Raises:
+        InputError: for another kind of file, or values that are no real numbers.
+    """
+    suffix = path.suffix.lower()
+    if suffix in (".tif", ".tiff"):
+        data = tifffile.imread(path)
+    elif suffix == ".npy":
+        data = np.load(path, allow_pickle=False, mmap_mode="r")
+    else:
+        raise InputError(f"{path}: got a file {suffix or 'without ending'}, expected .csv, .tif, .tiff or .npy")
+    if data.dtype.kind not in "fiu":
+        raise InputError(f"{path}: got values of type {data.dtype}, expected real numbers")
+    return np.asarray(data)
+
+
+def parse_spacing(text: str | None, axes: Sequence[str]) -> dict[str, float]:
+    """`t=0.1,y=2,x=2` by axis; numbers only, since a fit's lambda has whatever unit they imply.
+
+    Raises:
+        InputError: for anything else.
+    """
+    found = {}
+    for part in (text or "").split(",") if text else []:
+        name, _, number = part.partition("=")
+        try:
+            found[name.strip()] = float(number)
+        except ValueError:
+            raise InputError(f"--spacing: got {part!r}, expected a number, as in {axes[0]}=0.5") from None
+        if name.strip() not in axes or not found[name.strip()] > 0:
+            raise InputError(f"--spacing: got {part!r}, expected a positive number for {', '.join(axes)}")
+    return found
+
+
+def load(
+    path: Path,
+    problem: str,
+    *,
+    spacing: str | None = None,
+    column: str | None = None,
+    given: Sequence[str] = (),
+) -> tuple[Task, list[str]]:
+    """Read a recording and what is known beside it.
+
+    Args:
+        path: CSV series, TIFF or NPY, of the equation's axes; what is not finite was not measured.
+        problem: key of `tasks.EQUATIONS`.
+        spacing: as `parse_spacing`; 1 where nothing tells it.
+        column: of a CSV file.
+        given: `NAME=NUMBER` or `NAME=FILE` of known constants and fields.
+
+    Returns:
+        the recording, and what its user should know of how it was read.
+
+    Raises:
+        InputError: if it does not fit the problem.
+    """
+    equation, notes = EQUATIONS[problem], []
+    distances = parse_spacing(spacing, equation.axes)
+    step = None
+    if path.suffix.lower() in (".csv", ".txt"):
+        u, step = read_series(path, column)
+    else:
+        u = read_array(path)
+    u = np.asarray(u, np.float64)
+    if u.ndim == len(equation.axes) + 1 and 1 in u.shape:
+        u = np.squeeze(u, axis=u.shape.index(1))
+    if u.ndim != len(equation.axes):
+        raise InputError(
+            f"{path}: got values of shape {u.shape}, expected the axes {', '.join(equation.axes)} of {problem}"
+        )
+    if min(u.shape) < 3:
+        raise InputError(f"{path}: got values of shape {u.shape}, expected at least 3 along each axis")
+    if step is not None and "t" not in distances:
+        distances["t"] = step
+        notes.append(f"time step {step:g}, from the file's column of times")
+    for axis in equation.axes:
+        if axis not in distances:
+            distances[axis] = 1.0
+            notes.append(f"spacing {axis}=1: give it with --spacing")
+    seen = np.isfinite(u)
+    if seen.sum() < 16 or u[seen].std() == 0:
+        raise InputError(f"{path}: got {seen.sum()} finite values, expected at least 16 that differ")
+    known = {name: value for name, value in equation.known.items() if value is not None}
+    shape = tuple(u.shape[axis] for axis in equation.lambda_axes)
+    told = {part.partition("=")[0] for part in given}
+    notes += [f"{name} = {value:g}, the default" for name, value in known.items() if name not in told]
+    for part in given:
+        name, _, text = part.partition("=")
+        if name not in equation.known:
+            raise InputError(f"--with: got {part!r}, expected one of {', '.join(equation.known)} for {problem}")
+        try:
+            known[name] = float(text)
+        except ValueError:
+            field_ = np.squeeze(np.asarray(read_array(Path(text)), np.float64))
+            if field_.shape != shape or not np.isfinite(field_).all():
+                raise InputError(f"{text}: got shape {field_.shape}, expected finite values of {shape}") from None
+            known[name] = field_
+    if lacking := [name for name in equation.known if name not in known]:
+        raise InputError(f"{problem}: got no {', '.join(lacking)}, expected --with {lacking[0]}=NUMBER or FILE")
+    step_of = tuple(distances[axis] for axis in equation.axes)
+    return Task(problem, np.where(seen, u, 0.0), seen, step_of, known), notes
+
+
+@dataclass
+class HoldOut:
+    """Watches the misfit of samples that a fit does not see, keeps the best networks and says when to stop.
+
+    Attributes:
+        fit: of the remaining samples.
+        mask: the samples kept out.
+        values: of them.
+        patience: looks without a better misfit before it ends.
+    """
+
+    fit: Fit
+    mask: NDArray[np.bool_]
+    values: Array
+    patience: int
+    best: float = float("inf")
+    best_step: int = 0
+    networks: Networks | None = None
+    since: int = 0
+    quiet: bool = False
+    value: Any = field(default=None)
+
+    def look(self, networks: Networks) -> dict[str, float]:
+        """Root mean square of what the kept-out samples differ by, in standard deviations of the data."""
+        predicted = np.asarray(self.value(networks), np.float64)[self.mask]
+        misfit = float(np.sqrt(np.mean((predicted - self.values) ** 2)) / self.fit.task.statistics[1])
+        if misfit < self.best * 0.999:
+            # Copied: the next step overwrites its arguments.
+            kept = jax.tree.map(lambda a: np.array(a) if eqx.is_array(a) else a, networks)
+            self.best, self.networks, self.since = misfit, kept, 0
+        else:
+            self.since += 1
+        return {"held_out": misfit}
+
+    def stop(self, record: Record) -> bool:
+        """Whether to end, asked after each look; prints the progress."""
+        row = record.history[-1]
+        if row["held_out"] == self.best:
+            self.best_step = int(row["step"])
+        if not self.quiet:
+            total = self.fit.settings.steps
+            print(
+                f"step {row['step']} of {total}: data {row['data'] ** 0.5:.4f}, held out {row['held_out']:.4f}, "
+                f"equation {row['physics'] ** 0.5:.4f}, {record.clock_seconds:.0f} s",
+                file=sys.stderr,
+                flush=True,
+            )
+        return self.since >= self.patience
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What came of a fit.
+
+    Attributes:
+        fit: recording and settings.
+        networks: of the step at which the samples kept out were met best.
+        record: the training.
+        best_step: that step.
+        held_out: that misfit, in standard deviations of the data.
+    """
+
+    fit: Fit
+    networks: Networks
+    record: Record
+    best_step: int
+    held_out: float
+
+
+def fit_task(
+    task: Task,
+    *,
+    steps: int | None = None,
+    radius: Sequence[int] | None = None,
+    weight: float | None = None,
+    seed: int = 0,
+    share: float = 0.1,
+    patience: int = 10,
+    looks: int = 40,
+    cap: float = float("inf"),
+    quiet: bool = False,
+) -> Fitted:
+    """Fit a mollified network to a recording; a share of the samples decides when it ends.
+
+    Args:
+        task: the recording.
+        steps: of Adam at most; the problem's own unless given.
+        radius: of the kernels along each axis, in samples; likewise, and cut down to a small recording.
+        weight: of the equation in the loss; likewise.
+        seed: of the networks and of the samples kept out.
+        share: of the samples kept out.
+        patience: looks without improvement before it ends.
+        looks: at most.
+        cap: seconds of processor time.
+        quiet: print no progress.
+
+    Raises:
+        InputError: for a recording too large, or kernels too small for its derivatives.
+    """
+    own = DEFAULTS[task.name]
+    radius = tuple(radius or (min(r, max((n - 1) // 2, 2)) for r, n in zip(own["radius"], task.u.shape, strict=True)))
+    if len(radius) != len(task.u.shape):
+        raise InputError(f"--radius: got {len(radius)} numbers, expected {len(task.u.shape)}, one an axis")
+    settings = Settings(
+        method="mollified",
+        form=own["form"],
+        radius=radius,
+        steps=steps or own["steps"],
+        rate=1e-2,
+        weight=own["weight"] if weight is None else weight,
+        options={"gain": GAIN[task.name]},
+        seed=seed,
+    )
+    points = int(np.prod([n + 2 * r for n, r in zip(task.u.shape, radius, strict=True)]))
+    if points > LARGEST:
+        raise InputError(
+            f"recording: got {points} points with the margin, expected at most {LARGEST}: cut or thin it out"
+        )
+    rng = np.random.default_rng((seed, 17))
+    kept = task.seen & (rng.random(task.u.shape) < share)
+    fit = bind(replace(task, seen=task.seen & ~kept), settings)
+    watch = HoldOut(fit, kept, task.u[kept], patience, quiet=quiet, value=eqx.filter_jit(fit.value))
+    networks, record = train(fit, cap=cap, looks=looks, look=watch.look, stop=watch.stop)
+    if watch.networks is None:
+        raise InputError("fit: got a loss that is not finite at every look, expected a finite one: try another --seed")
+    del networks
+    return Fitted(fit, watch.networks, record, watch.best_step, watch.best)
+
+
+def write(fitted: Fitted, folder: Path, *, recording: str = "") -> list[Path]:
+    """Write `fit.onnx`, the maps on the recording's own grid, and `fit.json`.
+
+    Returns:
+        the files.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    fit, settings = fitted.fit, fitted.fit.settings
+    about = {
+        "recording": recording,
+        "steps": fitted.record.steps,
+        "best_step": fitted.best_step,
+        "held_out": fitted.held_out,
+        "seconds": round(fitted.record.clock_seconds, 2),
+        "radius": list(settings.radius),
+        "form": settings.form,
+        "weight": settings.weight,
+        "seed": settings.seed,
+    }
+    paths = [folder / "fit.onnx", folder / "fit.json"]
+    fitted_file.write(paths[0], fit, fitted.networks, provenance=about)
+    paths[1].write_text(json.dumps(about | {"history": fitted.record.history}, indent=1), encoding="utf-8")
+    file = fitted_file.FittedFile(paths[0])
+    return [*paths, *write_maps(file, file.grid(), folder)]
+
+
+def write_maps(file: fitted_file.FittedFile, axes: Sequence[Array], folder: Path) -> list[Path]:
+    """Evaluate a fit on a grid: `field` and `lambda` as NPY, and as CSV (series) or TIFF.
+
+    Returns:
+        the files.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    values: Mapping[str, NDArray[np.float32]] = {name: file.evaluate(name, axes) for name in ("lambda", "field")}
+    paths = []
+    for name, value in values.items():
+        paths.append(folder / f"{name}.npy")
+        np.save(paths[-1], value)
+        if value.ndim > 1:
+            paths.append(folder / f"{name}.tif")
+            tifffile.imwrite(paths[-1], value)
+    if len(axes) == 1:
+        paths.append(folder / "fit.csv")
+        columns = np.column_stack([axes[0], values["field"], values["lambda"]])
+        np.savetxt(paths[-1], columns, delimiter=",", header="t,field,lambda", comments="", fmt="%.7g")
+    return paths
