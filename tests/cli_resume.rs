@@ -15,7 +15,17 @@ use serde_json::Value;
 fn lasting(out: &str) -> Value {
     let mut json = record(out);
     let fields = json.as_object_mut().expect("an object");
-    for name in ["latency_ms", "compute_ms", "seconds", "peak_memory_bytes", "queue", "resumed_after", "threads"] {
+    for name in [
+        "latency_ms",
+        "queue_ms",
+        "compute_ms",
+        "write_ms",
+        "seconds",
+        "peak_memory_bytes",
+        "queue",
+        "resumed_after",
+        "threads",
+    ] {
         fields.remove(name);
     }
     json

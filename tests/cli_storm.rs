@@ -46,8 +46,18 @@ fn rows(out: &str, table: &str) -> Vec<Vec<String>> {
 fn lasting(out: &str) -> Value {
     let mut json = record(out);
     let fields = json.as_object_mut().expect("an object");
-    for name in ["latency_ms", "compute_ms", "seconds", "peak_memory_bytes", "queue", "resumed_after", "tile", "tiles"]
-    {
+    for name in [
+        "latency_ms",
+        "queue_ms",
+        "compute_ms",
+        "write_ms",
+        "seconds",
+        "peak_memory_bytes",
+        "queue",
+        "resumed_after",
+        "tile",
+        "tiles",
+    ] {
         fields.remove(name);
     }
     json
