@@ -20,15 +20,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("recording", type=Path, help="TIFF stack")
     parser.add_argument("folder", type=Path, help="made if it is not there")
-    parser.add_argument("--rate", type=float, default=10.0, help="frames a second [default: %(default)s]")
-    parser.add_argument("--repeat", action="store_true", help="start over behind the last frame")
+    parser.add_argument(
+        "--rate",
+        type=float,
+        default=10.0,
+        help="frames a second [default: %(default)s]",
+    )
+    parser.add_argument(
+        "--repeat", action="store_true", help="start over behind the last frame"
+    )
     arguments = parser.parse_args()
     frames = tifffile.imread(arguments.recording)
     arguments.folder.mkdir(parents=True, exist_ok=True)
     start = time.monotonic()
     for number in itertools.count() if arguments.repeat else range(len(frames)):
         time.sleep(max(0.0, start + number / arguments.rate - time.monotonic()))
-        tifffile.imwrite(arguments.folder / f"frame_{number:06}.tif", frames[number % len(frames)])
+        tifffile.imwrite(
+            arguments.folder / f"frame_{number:06}.tif", frames[number % len(frames)]
+        )
 
 
 if __name__ == "__main__":
