@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -35,9 +36,14 @@ def line(recording: Path, out: Path) -> list[str]:
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    """Everything below a folder but the record, which has times of this run."""
+    """Everything below a folder but what this run took: its record, and the last column of its rows."""
+
+    def content(path: Path) -> bytes:
+        whole = path.read_bytes()
+        return re.sub(rb",[^,\n]*\n", b"\n", whole) if path.name == "summary.csv" else whole
+
     found = (p for p in sorted(folder.rglob("*")) if p.is_file() and p.name != "run.json")
-    return {str(p.relative_to(folder)): p.read_bytes() for p in found}
+    return {str(p.relative_to(folder)): content(p) for p in found}
 
 
 def test_a_share_that_goes_and_comes_back_costs_nothing(tmp_path: Path, shim: Path) -> None:
