@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::args::{FormatArg, RunArgs};
 use super::counted;
 use super::failure::misuse;
-use super::run::is_sensor;
+use super::input::is_sensor;
 use super::spacing::RunSpacing;
 
 /// The maps that will come.

@@ -4,6 +4,11 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
+use super::part::push_f32;
+
+/// Values that are written at a time.
+const PIECE: usize = 1 << 16;
+
 /// A file that grows.
 pub(super) struct Growing {
     file: File,
@@ -42,6 +47,18 @@ impl Growing {
             self.file.write_all(bytes)?;
         }
         self.len += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Append values as little-endian float32, piece by piece: a map is large, and every output of every format would keep
+    /// its bytes.
+    pub(super) fn append_values(&mut self, values: &[f32]) -> io::Result<()> {
+        let mut bytes = Vec::with_capacity(4 * PIECE.min(values.len()));
+        for piece in values.chunks(PIECE) {
+            bytes.clear();
+            push_f32(&mut bytes, piece);
+            self.append(&bytes)?;
+        }
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use super::part::{Block, Part, Site, Start, Writer, push_f32, read_f32};
+use super::part::{Block, Part, Site, Start, Writer, read_f32};
 use super::{MapInfo, SeriesInfo, SinkError};
 
 /// Bytes of the header, room for the longest shape included; a multiple of 64 as NumPy aligns it.
@@ -44,9 +44,7 @@ impl NpyWriter {
 
 impl Writer for NpyWriter {
     fn write(&mut self, block: &Block<'_>) -> io::Result<()> {
-        self.bytes.clear();
-        push_f32(&mut self.bytes, block.values);
-        self.part.append(&self.bytes)?;
+        self.part.append_values(block.values)?;
         self.count += match self.shape {
             Shape::Maps(_) => 1,
             Shape::Series { channels } => (block.values.len() / channels.max(1)) as u64,

@@ -8,7 +8,7 @@ use std::io;
 use std::path::Path;
 
 use super::ome::{RECORDING, ome_xml};
-use super::part::{Block, Part, Site, Start, Writer, push_f32, read_f32};
+use super::part::{Block, Part, Site, Start, Writer, read_f32};
 use super::{MapInfo, SinkError};
 use crate::units::{Step, convert};
 
@@ -84,8 +84,8 @@ impl TiffWriter {
         text
     }
 
-    /// The page that starts at byte `start`: tags, what they point to, the strip.
-    fn page(&self, start: u64, values: &[f32], bytes: &mut Vec<u8>) -> Page {
+    /// The page that starts at byte `start` up to its strip of `count` values: tags, what they point to.
+    fn page(&self, start: u64, count: usize, bytes: &mut Vec<u8>) -> Page {
         let [rows, columns] = self.info.shape.map(|n| n as u64);
         let mut tags = Tags { big: self.big, entries: Vec::new(), heap: Vec::new() };
         tags.integer(256, LONG, columns);
@@ -100,13 +100,13 @@ impl TiffWriter {
         tags.integer(273, offset_type, 0);
         tags.integer(277, SHORT, 1);
         tags.integer(278, LONG, rows);
-        tags.integer(279, offset_type, 4 * values.len() as u64);
+        tags.integer(279, offset_type, 4 * count as u64);
         tags.bytes(282, RATIONAL, 1, &rational(self.resolution.x));
         tags.bytes(283, RATIONAL, 1, &rational(self.resolution.y));
         tags.integer(296, SHORT, self.resolution.unit);
         tags.bytes(305, ASCII, 10, b"mollifier\0");
         tags.integer(339, SHORT, 3);
-        tags.layout(start, values, bytes)
+        tags.layout(start, bytes)
     }
 }
 
@@ -114,12 +114,17 @@ impl Writer for TiffWriter {
     fn write(&mut self, block: &Block<'_>) -> io::Result<()> {
         let start = self.part.len();
         let mut bytes = std::mem::take(&mut self.bytes);
-        let page = self.page(start, block.values, &mut bytes);
-        if !self.big && start + bytes.len() as u64 > u64::from(u32::MAX) {
+        let page = self.page(start, block.values.len(), &mut bytes);
+        let strip = (4 * block.values.len()).next_multiple_of(8) as u64;
+        if !self.big && start + bytes.len() as u64 + strip > u64::from(u32::MAX) {
             let message = "more maps came than were announced, and they need more than 4 GiB";
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
         }
         self.part.append(&bytes)?;
+        self.part.append_values(block.values)?;
+        if !block.values.len().is_multiple_of(2) {
+            self.part.append(&[0; 4])?;
+        }
         let link = start.to_le_bytes();
         self.part.patch(self.link_at, if self.big { &link } else { &link[..4] })?;
         if self.pages == 0 {
@@ -132,14 +137,11 @@ impl Writer for TiffWriter {
     }
 
     fn recall(&mut self, count: usize, values: &mut Vec<f32>) -> io::Result<bool> {
-        // A page's length does not depend on its values: they are the last in it.
+        // A page's values are the last in it.
         let mut bytes = std::mem::take(&mut self.bytes);
-        values.clear();
-        values.resize(count, 0.0);
-        self.page(self.part.len(), values, &mut bytes);
-        let length = bytes.len();
-        self.part.peek(length, &mut bytes)?;
-        let strip = length - (4 * count).next_multiple_of(8);
+        self.page(self.part.len(), count, &mut bytes);
+        let strip = bytes.len();
+        self.part.peek(strip + (4 * count).next_multiple_of(8), &mut bytes)?;
         read_f32(&bytes[strip..strip + 4 * count], values);
         self.bytes = bytes;
         Ok(true)
@@ -195,8 +197,8 @@ impl Tags {
         }
     }
 
-    /// Write tags, heap and strip as they lie in a file from byte `start` on.
-    fn layout(&self, start: u64, values: &[f32], bytes: &mut Vec<u8>) -> Page {
+    /// Write tags and heap as they lie in a file from byte `start` on, with the strip behind them.
+    fn layout(&self, start: u64, bytes: &mut Vec<u8>) -> Page {
         let n = self.entries.len() as u64;
         let (head, entry, word) = if self.big { (8, 20, 8) } else { (2, 12, 4) };
         let link_at = start + head + n * entry;
@@ -217,8 +219,6 @@ impl Tags {
         }
         bytes.resize((heap_at - start) as usize, 0);
         bytes.extend(&self.heap);
-        push_f32(bytes, values);
-        bytes.resize(bytes.len().next_multiple_of(8), 0);
         Page { link_at, first_heap: heap_at }
     }
 }

@@ -30,6 +30,7 @@ impl<'a> Address<'a> {
     }
 
     /// Take out a setting that `read` understands; `expected` says what that is.
+    #[cfg(feature = "serial")]
     pub(super) fn read<T>(
         &mut self,
         name: &str,
