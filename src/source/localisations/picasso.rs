@@ -15,6 +15,8 @@ use crate::units::convert;
 
 /// Rows that are read at a time.
 const ROWS: u64 = 1 << 14;
+/// How many times smaller deflate makes anything at best.
+const TIGHTEST: u64 = 1032;
 /// A text file of settings is far smaller.
 const LONGEST: u64 = 1 << 20;
 
@@ -220,6 +222,12 @@ impl Open {
         }
         let columns = Columns { frame: columns.frame.filter(|_| framed), ..columns };
         let count = locs.shape().map_err(|e| damaged(name, e))?.first().copied().unwrap_or(0);
+        // Rows that nobody wrote are read as fill values, without end. A table that grows may have got its size first.
+        let length = fs::metadata(path).map_or(0, |m| m.len());
+        if count.saturating_mul(columns.size as u64) > length.saturating_mul(TIGHTEST) {
+            let got = format!("{count} rows of {} bytes in a file of {length} bytes", columns.size);
+            return Err(SourceError::malformed(place(), got, "no more than can be in it"));
+        }
         Ok(Self { locs, columns, count, state })
     }
 }
