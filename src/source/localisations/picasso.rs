@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime};
 
-use hdf5_pure::{Dataset, Datatype, DatatypeByteOrder, File};
+use hdf5_pure::{Dataset, Datatype, DatatypeByteOrder, File, Layout};
 
 use super::super::follow::{Follow, Settling};
 use super::super::{OpenOptions, Place, SourceError};
@@ -17,6 +17,8 @@ use crate::units::convert;
 const ROWS: u64 = 1 << 14;
 /// How many times smaller deflate makes anything at best.
 const TIGHTEST: u64 = 1032;
+/// Bytes of a chunk that no file is too small for, and that no chunk may have.
+const CHUNKS: [u64; 2] = [1 << 26, 1 << 30];
 /// A text file of settings is far smaller.
 const LONGEST: u64 = 1 << 20;
 
@@ -221,15 +223,39 @@ impl Open {
             return Err(SourceError::unsupported(place(), "a table `locs` without it", expected));
         }
         let columns = Columns { frame: columns.frame.filter(|_| framed), ..columns };
-        let count = locs.shape().map_err(|e| damaged(name, e))?.first().copied().unwrap_or(0);
+        let shape = locs.shape().map_err(|e| damaged(name, e))?;
+        let [count] = shape[..] else {
+            let got = format!("a table `locs` of {} dimensions", shape.len());
+            return Err(SourceError::unsupported(place(), got, "one"));
+        };
         // Rows that nobody wrote are read as fill values, without end. A table that grows may have got its size first.
         let length = fs::metadata(path).map_or(0, |m| m.len());
         if count.saturating_mul(columns.size as u64) > length.saturating_mul(TIGHTEST) {
             let got = format!("{count} rows of {} bytes in a file of {length} bytes", columns.size);
             return Err(SourceError::malformed(place(), got, "no more than can be in it"));
         }
+        check_chunks(&locs, columns.size as u64, length, name)?;
         Ok(Self { locs, columns, count, state })
     }
+}
+
+/// The library takes memory for a chunk before it looks whether the file can hold it.
+fn check_chunks(locs: &Dataset, row: u64, length: u64, name: &str) -> Result<(), SourceError> {
+    let place = || Place::whole(name);
+    let Layout::Chunked { chunk_shape, .. } = locs.layout().map_err(|e| damaged(name, e))? else { return Ok(()) };
+    let rows = chunk_shape.iter().fold(1, |product: u64, n| product.saturating_mul(*n));
+    let [least, most] = CHUNKS;
+    if rows.saturating_mul(row) > length.saturating_mul(TIGHTEST).clamp(least, most) {
+        let got = format!("chunks of {rows} rows of {row} bytes in a file of {length} bytes");
+        return Err(SourceError::over_limit(place(), got, "no more than can be in it, and at most 1 GiB"));
+    }
+    for chunk in locs.chunks().map_err(|e| damaged(name, e))? {
+        if chunk.address.saturating_add(chunk.storage_size) > length {
+            let got = format!("a chunk of {} bytes at {} of {length}", chunk.storage_size, chunk.address);
+            return Err(SourceError::malformed(place(), got, "chunks within the file"));
+        }
+    }
+    Ok(())
 }
 
 /// What changes when a file is written.
