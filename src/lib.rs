@@ -21,6 +21,8 @@ pub mod backend;
 #[cfg(feature = "capi")]
 pub mod capi;
 #[cfg(feature = "std")]
+pub mod fitted;
+#[cfg(feature = "std")]
 pub mod graph;
 #[cfg(feature = "std")]
 pub mod model;

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import json
 import os
 import re
 import shutil
@@ -179,12 +180,15 @@ def models() -> Iterator[bytes]:
 
 
 def contracts() -> Iterator[bytes]:
-    """What the shipped models say of themselves."""
+    """What the shipped models say of themselves, and a fit."""
     import onnx
 
     for path in sorted((ROOT / "models").glob("*.onnx")):
         if not path.name.endswith(".trunk.onnx"):
             yield onnx.load(path).metadata_props[0].value.encode()
+    axes = [{"name": n, "first": 0.0, "last": 2.0, "spacing": 1.0, "samples": 3, "unit": "um"} for n in "yx"]
+    said = {"version": 1, "problem": "heat", "axes": axes, "lambda_axes": ["y", "x"], "stencil": 529}
+    yield json.dumps(said | {"provenance": {"recording": "plate.tif"}}).encode()
 
 
 def specs() -> Iterator[bytes]:

@@ -13,7 +13,7 @@ pub use tract::{PlainTract, Tract};
 
 use ndarray::{ArrayViewD, ArrayViewMutD};
 
-use crate::model::{Contract, Input, InputRole, Kind, Model};
+use crate::model::{Contract, Fit, Input, InputRole, Kind, Model};
 
 /// An engine that can compute inverse models.
 pub trait Backend: Send + Sync {
@@ -33,17 +33,24 @@ pub trait Backend: Send + Sync {
     /// # Errors
     /// An operator the engine lacks, or a shape too small for even the smallest radius.
     fn prepare(&self, model: &Model, tile: &[usize]) -> Result<Box<dyn Plan>, BackendError>;
+
+    /// Bind the function of a fit to `points` coordinates at a time: input (point, axis), outputs (point) each, in
+    /// [`Fit::OUTPUTS`]' order.
+    ///
+    /// # Errors
+    /// An operator the engine lacks.
+    fn prepare_fit(&self, fit: &Fit, points: usize) -> Result<Box<dyn Plan>, BackendError>;
 }
 
-/// A model bound to a backend and a tile shape. One thread runs it at a time; a worker has its own.
+/// A model or fit bound to a backend and a shape. One thread runs it at a time; a worker has its own.
 pub trait Plan: Send {
     /// Names of the banks left out because the tile is too small for them.
     fn dropped(&self) -> &[String];
 
     /// Compute one tile.
     ///
-    /// `inputs` and `outputs` follow the contract's order; shapes are those of the contract's axes with the
-    /// batch 1 and the bound tile: `u` (1, window, y, x) or (1, sample), scalars (), outputs (1, y, x) or
+    /// `inputs` and `outputs` follow the graph's order. Those of a model have the shapes of the contract's axes with
+    /// the batch 1 and the bound tile: `u` (1, window, y, x) or (1, sample), scalars (), outputs (1, y, x) or
     /// (1, sample).
     ///
     /// # Errors
@@ -113,6 +120,11 @@ pub fn tensor_shape(contract: &Contract, input: &Input, tile: &[usize]) -> Vec<u
             Vec::new()
         }
     }
+}
+
+/// The shapes of a fit's inputs and outputs, a number of points at a time.
+fn fit_shapes(fit: &Fit, points: usize) -> (Vec<Vec<usize>>, Vec<Vec<usize>>) {
+    (vec![vec![points, fit.record.axes.len()]], vec![vec![points]; Fit::OUTPUTS.len()])
 }
 
 /// Refuse inputs and outputs that are not of the bound shapes.

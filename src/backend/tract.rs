@@ -9,9 +9,9 @@ use tract_onnx::prelude::*;
 use tract_onnx::tract_core::plan::SimpleState;
 
 use super::flow::{Cut, Flow, Given, cut, shapes};
-use super::{Backend, BackendError, Plan, check_shapes, tensor_shape};
+use super::{Backend, BackendError, Plan, check_shapes, fit_shapes, tensor_shape};
 use crate::graph::{merge_twins, prune};
-use crate::model::Model;
+use crate::model::{Fit, Model};
 
 /// The pure Rust engine that is always there, with our own operators for banks and pointwise parts.
 #[derive(Clone, Copy, Debug, Default)]
@@ -37,6 +37,10 @@ impl Backend for Tract {
     fn prepare(&self, model: &Model, tile: &[usize]) -> Result<Box<dyn Plan>, BackendError> {
         prepare(model, tile, true)
     }
+
+    fn prepare_fit(&self, fit: &Fit, points: usize) -> Result<Box<dyn Plan>, BackendError> {
+        prepare_fit(fit, points)
+    }
 }
 
 impl Backend for PlainTract {
@@ -46,6 +50,10 @@ impl Backend for PlainTract {
 
     fn prepare(&self, model: &Model, tile: &[usize]) -> Result<Box<dyn Plan>, BackendError> {
         prepare(model, tile, false)
+    }
+
+    fn prepare_fit(&self, fit: &Fit, points: usize) -> Result<Box<dyn Plan>, BackendError> {
+        prepare_fit(fit, points)
     }
 }
 
@@ -84,13 +92,7 @@ fn prepare(model: &Model, tile: &[usize], own: bool) -> Result<Box<dyn Plan>, Ba
     let engine = |what: &'static str| move |e: TractError| failed(what, format!("{e:#}"));
     let inputs: Vec<Vec<usize>> =
         model.contract.inputs.iter().map(|i| tensor_shape(&model.contract, i, tile)).collect();
-    let bound = |proto: &pb::ModelProto| {
-        let mut graph = tract_onnx::onnx().model_for_proto_model(proto)?;
-        for (i, shape) in inputs.iter().enumerate() {
-            graph.set_input_fact(i, f32::fact(shape).into())?;
-        }
-        Ok(graph)
-    };
+    let bound = |proto: &pb::ModelProto| bound(proto, &inputs);
     let prepared = |proto: &pb::ModelProto| -> TractResult<State> { State::new(bound(proto)?.into_optimized()?) };
     let mut output = vec![1];
     output.extend_from_slice(tile);
@@ -125,6 +127,28 @@ fn prepare(model: &Model, tile: &[usize], own: bool) -> Result<Box<dyn Plan>, Ba
         merge_twins(graph);
     }
     let state = prepared(&proto).map_err(engine("preparing the plan"))?;
+    Ok(Box::new(TractPlan { shape, work: Work::Whole(state) }))
+}
+
+/// tract's graph with inputs of these shapes.
+fn bound(proto: &pb::ModelProto, inputs: &[Vec<usize>]) -> TractResult<InferenceModel> {
+    let mut graph = tract_onnx::onnx().model_for_proto_model(proto)?;
+    for (i, shape) in inputs.iter().enumerate() {
+        graph.set_input_fact(i, f32::fact(shape).into())?;
+    }
+    Ok(graph)
+}
+
+/// A fit's graph has no banks: tract computes it as it comes.
+fn prepare_fit(fit: &Fit, points: usize) -> Result<Box<dyn Plan>, BackendError> {
+    let (inputs, outputs) = fit_shapes(fit, points);
+    let state = bound(&fit.proto, &inputs).and_then(|graph| State::new(graph.into_optimized()?));
+    let state = state.map_err(|e| BackendError::Engine {
+        backend: "tract",
+        what: format!("{}: preparing {points} points at a time", fit.name),
+        message: format!("{e:#}"),
+    })?;
+    let shape = Shape { names: vec![Fit::COORDINATES.to_owned()], inputs, outputs, dropped: Vec::new() };
     Ok(Box::new(TractPlan { shape, work: Work::Whole(state) }))
 }
 

@@ -42,11 +42,15 @@ pub(crate) enum Command {
 
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
-    /// Model file (.onnx with a contract, as `mollifier bake` writes it)
+    /// Model file (.onnx with a contract, as `mollifier bake` writes it), or a fit of one recording
     pub(crate) model: PathBuf,
     /// Recording: a file, a folder of frames, - for standard input, tcp://127.0.0.1:9000 for frames over TCP,
-    /// mqtt://BROKER/TOPIC, or serial:///dev/ttyUSB0?baud=115200 for a sensor
-    pub(crate) input: PathBuf,
+    /// mqtt://BROKER/TOPIC, or serial:///dev/ttyUSB0?baud=115200 for a sensor. A fit needs none; with its recording, what it leaves of it is
+    /// given too
+    pub(crate) input: Option<PathBuf>,
+    /// Samples along the axes of the grid that a fit is evaluated on [default: as many as the recording had]
+    #[arg(long, value_name = "t=100,y=400,x=600", value_parser = grid_size)]
+    pub(crate) size: Option<GridSize>,
     /// A further input of the model: a number, or a file whose first frame has the recording's size
     #[arg(long, value_name = "NAME=PATH|NUMBER", value_parser = named)]
     pub(crate) with: Vec<(String, String)>,
@@ -122,6 +126,13 @@ pub(crate) struct RunArgs {
     /// Smallest saturated value, or `off` [default: the largest value of an integer type]
     #[arg(long, value_name = "LEVEL|off", allow_negative_numbers = true, value_parser = saturation)]
     pub(crate) saturation: Option<Saturation>,
+}
+
+impl RunArgs {
+    /// The input as the user named it; empty where none was.
+    pub(crate) fn input(&self) -> String {
+        self.input.as_ref().map(|path| path.display().to_string()).unwrap_or_default()
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -246,6 +257,23 @@ fn size(text: &str) -> Result<Size, String> {
         Ok(v) if (1..=2).contains(&v.len()) && v.iter().all(|n| *n > 0) => Ok(Size(v)),
         _ => Err("expected ROWSxCOLUMNS, or a number of samples".into()),
     }
+}
+
+/// `t=100,y=400,x=600`: samples by axis.
+#[derive(Clone, Debug)]
+pub(crate) struct GridSize(pub(crate) Vec<(String, usize)>);
+
+fn grid_size(text: &str) -> Result<GridSize, String> {
+    let mut sizes: Vec<(String, usize)> = Vec::new();
+    for part in text.split(',') {
+        match part.split_once('=').map(|(axis, n)| (axis.trim(), n.trim().parse())) {
+            Some((axis @ ("t" | "y" | "x"), Ok(n))) if n > 0 && sizes.iter().all(|(a, _)| a != axis) => {
+                sizes.push((axis.to_owned(), n));
+            }
+            _ => return Err("expected AXIS=SAMPLES for t, y or x, each once, such as y=400,x=600".into()),
+        }
+    }
+    Ok(GridSize(sizes))
 }
 
 #[derive(Debug, Args)]

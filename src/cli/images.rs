@@ -17,7 +17,7 @@ use super::counted;
 use super::failure::misuse;
 use super::input::{check_rendering, every};
 use super::maptable::MapTable;
-use super::output::{Expected, Outputs, identity};
+use super::output::{Announced, Expected, Outputs, identity};
 use super::progress::ProgressLine;
 use super::roi::Roi;
 use super::setting::{Setting, threads};
@@ -77,7 +77,7 @@ pub(crate) fn images(
     let tables: Vec<_> =
         std::iter::once(table.info()).chain(convergence.as_ref().map(|_| Convergence::info())).collect();
     let expected = Expected { shape: info.shape, maps: total, tables: &tables, described: &set.described };
-    let outputs = Outputs::for_maps(args, model, &set.spacing, &expected, run)?;
+    let outputs = Outputs::for_maps(args, &Announced::of(model, &set.spacing), &set.spacing.spacing, &expected, run)?;
     set.note(outputs.as_ref());
     let source = match &page {
         Some(page) => page.watch(source),
@@ -85,7 +85,7 @@ pub(crate) fn images(
     };
     let mut sink = Writer {
         outputs,
-        summary: Summary::new(contract),
+        summary: Summary::new(&contract.outputs),
         line: ProgressLine::new(total, "maps"),
         board: page.as_ref().map(|p| Arc::clone(&p.board)),
         table: Some(table),

@@ -3,19 +3,42 @@
 use std::fmt::Write;
 
 use anyhow::Result;
-use mollifier::model::{Contract, InputRole, Kind, Model, Transform};
+use mollifier::model::{Contract, Fit, InputRole, Kind, ModelFile, Transform};
 
 use super::args::InspectArgs;
 use super::say;
 
 pub(crate) fn inspect(args: &InspectArgs) -> Result<()> {
-    let model = Model::load(&args.model)?;
-    if args.json {
-        say(&serde_json::to_string_pretty(&model.contract)?)?;
-    } else {
-        say(&describe(&model.name, &model.hash, &model.contract)?)?;
+    match ModelFile::load(&args.model)? {
+        ModelFile::Inverse(model) if args.json => say(&serde_json::to_string_pretty(&model.contract)?),
+        ModelFile::Inverse(model) => say(&describe(&model.name, &model.hash, &model.contract)?),
+        ModelFile::Fit(fit) if args.json => say(&serde_json::to_string_pretty(&fit.record)?),
+        ModelFile::Fit(fit) => say(&describe_fit(&fit)?),
     }
-    Ok(())
+}
+
+fn describe_fit(fit: &Fit) -> Result<String, std::fmt::Error> {
+    let mut text = String::new();
+    let out = &mut text;
+    let record = &fit.record;
+    writeln!(out, "{}", fit.name)?;
+    writeln!(out, "  law       {}: {}", fit.physics.name, fit.physics.equation)?;
+    writeln!(out, "  is        a fit of one recording: lambda along {}, field", record.lambda_axes.join(", "))?;
+    for axis in &record.axes {
+        let unit = axis.unit.as_ref().map(|u| format!(" {u}")).unwrap_or_default();
+        let (name, first, last, samples) = (&axis.name, axis.first, axis.last, axis.samples);
+        writeln!(
+            out,
+            "  axis      {name} from {first} to {last}{unit}, {samples} samples {}{unit} apart",
+            axis.spacing
+        )?;
+    }
+    writeln!(out, "  smoothing {} evaluations of the network for a value of the field", record.stencil)?;
+    for (key, value) in record.provenance.as_object().into_iter().flatten() {
+        writeln!(out, "  {key:9} {}", value.as_str().map_or_else(|| value.to_string(), str::to_owned))?;
+    }
+    writeln!(out, "  sha256    {}", fit.hash)?;
+    Ok(text)
 }
 
 fn describe(name: &str, hash: &str, c: &Contract) -> Result<String, std::fmt::Error> {

@@ -35,7 +35,8 @@ impl MapTable {
         let (support, lambda) = (place("support"), place("lambda").unwrap_or(0));
         let titled = |name: &str, unit: Option<String>| unit.map_or(name.to_owned(), |u| format!("{name} [{u}]"));
         let outputs = contract.outputs.iter().enumerate().filter(|(k, _)| Some(*k) != support);
-        let title = |(k, o): (usize, &mollifier::model::Output)| (k, titled(&o.name, spacing.unit(contract, &o.unit)));
+        let title =
+            |(k, o): (usize, &mollifier::model::Output)| (k, titled(&o.name, spacing.unit(&contract.inputs, &o.unit)));
         Self {
             outputs: outputs.map(title).collect(),
             lambda,

@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use mollifier::model::{Model, Transform};
+use mollifier::model::{Contract, Model, Output, Transform};
 use mollifier::sink::{Destination, Entry, Format, Kept, MapInfo, OutputSet, SeriesInfo, TableInfo};
 use mollifier::source::Described;
 use mollifier::stream::{BoxError, Map, SampleBlock};
+use mollifier::units::Spacing;
 use serde_json::{Value, json};
 
 use super::args::{FormatArg, RunArgs};
@@ -14,6 +15,23 @@ use super::counted;
 use super::failure::misuse;
 use super::input::is_sensor;
 use super::spacing::RunSpacing;
+
+/// What the files hold, in order, each with its unit, and a line on where it comes from.
+pub(crate) struct Announced {
+    pub(crate) outputs: Vec<(Output, Option<String>)>,
+    pub(crate) description: String,
+}
+
+impl Announced {
+    /// The outputs of a model.
+    pub(crate) fn of(model: &Model, spacing: &RunSpacing) -> Self {
+        let Contract { inputs, outputs, physics, .. } = &model.contract;
+        Self {
+            outputs: outputs.iter().map(|o| (o.clone(), spacing.unit(inputs, &o.unit))).collect(),
+            description: format!("{}, by {}", physics.equation, model.name),
+        }
+    }
+}
 
 /// The maps that will come.
 pub(crate) struct Expected<'a> {
@@ -44,26 +62,25 @@ impl Outputs {
     /// The files for maps, if any were asked for.
     pub(crate) fn for_maps(
         args: &RunArgs,
-        model: &Model,
-        spacing: &RunSpacing,
+        announced: &Announced,
+        spacing: &Spacing,
         expected: &Expected<'_>,
         run: Value,
     ) -> Result<Option<Self>> {
         let Expected { shape, maps, tables, described } = *expected;
         let Some(dir) = &args.out else { return no_folder(args) };
-        let infos: Vec<_> = model
-            .contract
+        let infos: Vec<_> = announced
             .outputs
             .iter()
-            .map(|o| MapInfo {
+            .map(|(o, unit)| MapInfo {
                 name: o.name.clone(),
                 quantity: o.quantity.clone(),
-                unit: spacing.unit(&model.contract, &o.unit),
+                unit: unit.clone(),
                 shape,
                 maps,
-                spacing: spacing.spacing.clone(),
+                spacing: spacing.clone(),
                 log_scale: o.transform == Transform::Log && o.name != "std",
-                description: description(model),
+                description: announced.description.clone(),
                 // Of a recording that is still being written nothing is final.
                 recording: described.name.clone().filter(|_| args.follow.is_none()),
                 acquired: described.acquired.clone().filter(|_| args.follow.is_none()),
@@ -75,34 +92,33 @@ impl Outputs {
         Ok(Some(Self::new(set, dir, Vec::new())))
     }
 
-    /// The files for series of these channels, if any were asked for.
+    /// The files for series of so many channels, if any were asked for.
     pub(crate) fn for_samples(
         args: &RunArgs,
-        model: &Model,
-        spacing: &RunSpacing,
-        channels: &[String],
+        announced: &Announced,
+        spacing: &Spacing,
+        channels: usize,
         run: Value,
     ) -> Result<Option<Self>> {
         let Some(dir) = &args.out else { return no_folder(args) };
-        let infos: Vec<_> = model
-            .contract
+        let infos: Vec<_> = announced
             .outputs
             .iter()
-            .map(|o| SeriesInfo {
+            .map(|(o, unit)| SeriesInfo {
                 name: o.name.clone(),
                 quantity: o.quantity.clone(),
-                unit: spacing.unit(&model.contract, &o.unit),
-                channels: channels.len().max(1),
-                step: spacing.spacing.t.clone(),
+                unit: unit.clone(),
+                channels: channels.max(1),
+                step: spacing.t.clone(),
                 log_scale: o.transform == Transform::Log && o.name != "std",
-                description: description(model),
+                description: announced.description.clone(),
             })
             .collect();
         let formats = formats(args, &Format::DEFAULT_SERIES)?;
         let to = Destination { run, resume: args.resume, ..Destination::new(dir, &formats) };
         let set = OutputSet::create_series(&to, &infos)?;
         let outputs = Self::new(set, dir, vec![Vec::new(); infos.len()]);
-        Ok(Some(Self { can_resume: !is_sensor(&args.input.to_string_lossy()), ..outputs }))
+        Ok(Some(Self { can_resume: !is_sensor(&args.input()), ..outputs }))
     }
 
     fn new(set: OutputSet, dir: &Path, turned: Vec<Vec<f32>>) -> Self {
@@ -154,6 +170,25 @@ impl Outputs {
         self.set.write_samples(block.first, &slices, note)?;
         self.written = self.set.complete();
         Ok(())
+    }
+
+    /// Append the maps of one frame that no stream gave.
+    pub(crate) fn values(&mut self, frame: u64, time: f64, outputs: &[&[f32]]) -> Result<()> {
+        self.set.write(self.written, frame, time, outputs, json!({}))?;
+        self.written += 1;
+        Ok(())
+    }
+
+    /// Append samples of one channel that no stream gave.
+    pub(crate) fn samples(&mut self, first: u64, outputs: &[&[f32]]) -> Result<()> {
+        self.set.write_samples(first, outputs, None)?;
+        self.written = self.set.complete();
+        Ok(())
+    }
+
+    /// Remove what was written so far.
+    pub(crate) fn discard(self) {
+        self.set.discard();
     }
 
     /// Give up after a failure or an interruption: says what is left behind, nothing where nothing is complete.
@@ -278,8 +313,4 @@ fn formats(args: &RunArgs, default: &[Format]) -> Result<Vec<Format>> {
             FormatArg::Zarr04 => Ok(Format::Zarr04),
         })
         .collect()
-}
-
-fn description(model: &Model) -> String {
-    format!("{}, by {}", model.contract.physics.equation, model.name)
 }

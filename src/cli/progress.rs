@@ -39,6 +39,11 @@ impl ProgressLine {
         self.bar.set_message(format!("latency {:.0} ms{lost}", progress.latency_ms));
     }
 
+    /// Show how far something without a stream is.
+    pub(crate) fn at(&self, position: u64) {
+        self.bar.set_position(position);
+    }
+
     /// Take the line away.
     pub(crate) fn clear(&self) {
         self.bar.finish_and_clear();

@@ -82,7 +82,7 @@ impl Record<'_> {
             .outputs
             .iter()
             .map(|o| {
-                let unit = spacing.unit(contract, &o.unit);
+                let unit = spacing.unit(&contract.inputs, &o.unit);
                 (o.name.clone(), json!({ "quantity": o.quantity, "unit": unit }))
             })
             .collect();
@@ -141,7 +141,7 @@ impl Record<'_> {
 }
 
 /// Steps by axis.
-fn steps(spacing: &Spacing) -> serde_json::Map<String, Value> {
+pub(crate) fn steps(spacing: &Spacing) -> serde_json::Map<String, Value> {
     let stated = ["t", "y", "x"].into_iter().filter_map(|a| Some((a.to_owned(), spacing.get(a)?)));
     stated.map(|(a, s)| (a, json!({ "value": s.value, "unit": s.unit }))).collect()
 }

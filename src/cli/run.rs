@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
-use mollifier::model::{Kind, Model};
+use mollifier::model::{Kind, ModelFile};
 use mollifier::source::{Follow, Input, open};
 
 use super::args::RunArgs;
 use super::backends::backend;
 use super::failure::misuse;
+use super::fitted::fitted;
 use super::images::images;
 use super::input::{every, is_sensor, open_options};
 use super::interrupt::stop_flag;
@@ -20,7 +21,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<()> {
     let _log = args.log.as_deref().map(|path| log::start(path, args.log_level)).transpose()?;
     tracing::info!(
         model = %args.model.display(),
-        input = %args.input.display(),
+        input = args.input(),
         out = args.out.as_ref().map(|o| tracing::field::display(o.display())),
         resume = args.resume,
         version = env!("CARGO_PKG_VERSION"),
@@ -34,12 +35,27 @@ pub(crate) fn run(args: &RunArgs) -> Result<()> {
 }
 
 fn compute(args: &RunArgs) -> Result<()> {
-    let model = Model::load(&args.model)?;
+    let model = match ModelFile::load(&args.model)? {
+        ModelFile::Inverse(model) => *model,
+        ModelFile::Fit(fit) => return fitted(args, &fit),
+    };
+    if args.input.is_none() {
+        return Err(misuse(format!(
+            "got no INPUT, expected a recording for {}: a file, a folder, - for standard input, or a live source",
+            model.name
+        )));
+    }
+    if args.size.is_some() {
+        return Err(misuse(format!(
+            "--size: {} computes maps of the recording's own size, expected a fit of one recording",
+            model.name
+        )));
+    }
     let backend = backend(args.backend, args.ort_library.as_deref())?;
     let stop = stop_flag()?;
     let kind = model.contract.kind;
     let mut options = open_options(args, kind);
-    let input = args.input.display().to_string();
+    let input = args.input();
     // What sends by itself is always live.
     let sends = ["tcp://", "mqtt://", "serial://"].into_iter().find(|scheme| input.starts_with(scheme));
     let follow = args.follow.or_else(|| sends.map(|_| f64::INFINITY));

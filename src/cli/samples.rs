@@ -16,7 +16,7 @@ use super::args::RunArgs;
 use super::counted;
 use super::failure::misuse;
 use super::input::check_rendering;
-use super::output::{Outputs, identity};
+use super::output::{Announced, Outputs, identity};
 use super::progress::ProgressLine;
 use super::setting::Setting;
 use super::summary::Summary;
@@ -35,7 +35,7 @@ pub(crate) fn samples(
     if !args.roi.is_empty() {
         return Err(misuse(format!("--roi: {} takes series, expected a model of images", model.name)));
     }
-    let input = args.input.to_string_lossy();
+    let input = args.input();
     check_rendering(args, &info.name, false)?;
     let mut set = Setting::new(args, model, backend, &info.name, &info.spacing, &info.warnings, None)?;
     let mut options = SeriesOptions {
@@ -54,7 +54,13 @@ pub(crate) fn samples(
         None => None,
     };
     let run = identity(args, model, backend.name(), &set.spacing, &[info.channels.len().max(1)], None);
-    let outputs = Outputs::for_samples(args, model, &set.spacing, &info.channels, run)?;
+    let outputs = Outputs::for_samples(
+        args,
+        &Announced::of(model, &set.spacing),
+        &set.spacing.spacing,
+        info.channels.len(),
+        run,
+    )?;
     set.note(outputs.as_ref());
     set.faults = Some(Arc::clone(&info.faults));
     let source = match &page {
@@ -63,7 +69,7 @@ pub(crate) fn samples(
     };
     let mut sink = Writer {
         outputs,
-        summary: Summary::new(contract),
+        summary: Summary::new(&contract.outputs),
         line: ProgressLine::new(info.count, "samples"),
         board: page.as_ref().map(|p| Arc::clone(&p.board)),
         table: None,

@@ -55,7 +55,7 @@ impl<'a> Setting<'a> {
         let contract = &model.contract;
         let user = args.spacing.as_ref();
         let mut spacing = RunSpacing::decide(contract, shape.is_none(), user, stated, input, &mut warnings)?;
-        spacing.state_units(contract, &model.name, &args.unit)?;
+        spacing.state_units(&contract.inputs, &model.name, &args.unit)?;
         spacing.check_aspect(contract, &model.name, input)?;
         let givens = gather(contract, &model.name, &args.with, args.noise, &spacing, shape, first_frame)?;
         warnings.iter().for_each(|w| warn(w));
@@ -209,7 +209,9 @@ impl<'a> Setting<'a> {
                 kept => format!("{:10} after {} of an interrupted run", "resumed", counted(kept, nouns)),
             });
         }
-        lines.extend(summary.lines(contract, |k| self.spacing.unit(contract, &contract.outputs[k].unit)));
+        lines.extend(
+            summary.lines(&contract.outputs, |k| self.spacing.unit(&contract.inputs, &contract.outputs[k].unit)),
+        );
         lines.extend(further);
         let computed = report.computed - self.resumed.unwrap_or(0);
         lines.extend(stream_lines(report, computed, seconds, series, self.noise_given()));

@@ -1,7 +1,7 @@
 //! The distances between samples that a run is computed with: what the user says, else what the file says.
 
 use anyhow::Result;
-use mollifier::model::{Contract, InputRole};
+use mollifier::model::{Contract, Input, InputRole};
 use mollifier::units::{Spacing, Step, UnitFormula};
 
 use super::failure::misuse;
@@ -103,9 +103,9 @@ impl RunSpacing {
     }
 
     /// Take the units that the user states for input fields.
-    pub(crate) fn state_units(&mut self, contract: &Contract, model: &str, units: &[(String, String)]) -> Result<()> {
-        let takes_unit = |i: &&mollifier::model::Input| matches!(i.role, InputRole::Recording | InputRole::Field);
-        let fields: Vec<&str> = contract.inputs.iter().filter(takes_unit).map(|i| i.name.as_str()).collect();
+    pub(crate) fn state_units(&mut self, inputs: &[Input], model: &str, units: &[(String, String)]) -> Result<()> {
+        let takes_unit = |i: &&Input| matches!(i.role, InputRole::Recording | InputRole::Field);
+        let fields: Vec<&str> = inputs.iter().filter(takes_unit).map(|i| i.name.as_str()).collect();
         if let Some((name, _)) = units.iter().find(|(n, _)| !fields.contains(&n.as_str())) {
             return Err(misuse(format!(
                 "--unit {name}: got a name that is no field of {model}, expected one of {}",
@@ -145,7 +145,7 @@ impl RunSpacing {
     }
 
     /// The unit that a formula of axes and inputs stands for here; `None` for a pure or unitless number.
-    pub(crate) fn unit(&self, contract: &Contract, formula: &str) -> Option<String> {
+    pub(crate) fn unit(&self, inputs: &[Input], formula: &str) -> Option<String> {
         if self.unitless && self.field_units.is_empty() {
             return None;
         }
@@ -153,7 +153,7 @@ impl RunSpacing {
         formula.render(|name| match name {
             "t" | "y" | "x" => self.spacing.unit(name).map(str::to_owned),
             _ => {
-                let input = contract.inputs.iter().find(|i| i.name == name)?;
+                let input = inputs.iter().find(|i| i.name == name)?;
                 if let Some((_, unit)) = self.field_units.iter().find(|(n, _)| n == name) {
                     return Some(unit.clone());
                 }
@@ -293,7 +293,8 @@ mod tests {
     #[test]
     fn units_of_outputs_follow() {
         let (got, _) = decide("t=2s,y=0.1um,x=0.1um", "", MOVIE).expect("it is complete");
-        let unit = |formula| got.unit(&contract(MOVIE), formula);
+        let inputs = contract(MOVIE).inputs;
+        let unit = |formula| got.unit(&inputs, formula);
         assert_eq!(unit("y^2/t").as_deref(), Some("um^2/s"));
         assert_eq!(unit("kappa/t").as_deref(), Some("um^2/s"));
         assert_eq!(unit("m*y^2/u").as_deref(), Some("[m]*um^2/[u]"));

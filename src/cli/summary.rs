@@ -1,7 +1,7 @@
 //! What a run prints when it is done, for a person to read.
 
 use super::counted;
-use mollifier::model::Contract;
+use mollifier::model::Output;
 use mollifier::stream::Report;
 
 /// How many values of an output are kept to tell its range from.
@@ -57,10 +57,10 @@ pub(crate) struct Summary {
 }
 
 impl Summary {
-    pub(crate) fn new(contract: &Contract) -> Self {
+    pub(crate) fn new(outputs: &[Output]) -> Self {
         Self {
-            outputs: contract.outputs.iter().map(|_| Values { kept: Vec::new(), stride: 1, seen: 0 }).collect(),
-            support: contract.outputs.iter().position(|o| o.name == "support"),
+            outputs: outputs.iter().map(|_| Values { kept: Vec::new(), stride: 1, seen: 0 }).collect(),
+            support: outputs.iter().position(|o| o.name == "support"),
             support_sum: 0.0,
             support_count: 0,
             not_a_number: 0,
@@ -68,7 +68,7 @@ impl Summary {
         }
     }
 
-    /// Look at the outputs of one map or block: all of the same length, in the contract's order.
+    /// Look at the outputs of one map or block: all of the same length, in the order of their announcement.
     pub(crate) fn look_at(&mut self, outputs: &[&[f32]]) {
         let len = outputs.first().map_or(0, |o| o.len());
         // An odd stride meets every column of an image with an even number of them.
@@ -92,9 +92,9 @@ impl Summary {
     }
 
     /// Lines about the outputs; `unit` gives each one's unit.
-    pub(crate) fn lines(&self, contract: &Contract, unit: impl Fn(usize) -> Option<String>) -> Vec<String> {
+    pub(crate) fn lines(&self, outputs: &[Output], unit: impl Fn(usize) -> Option<String>) -> Vec<String> {
         let mut lines = Vec::new();
-        for (k, (output, values)) in contract.outputs.iter().zip(&self.outputs).enumerate() {
+        for (k, (output, values)) in outputs.iter().zip(&self.outputs).enumerate() {
             if Some(k) == self.support {
                 continue;
             }

@@ -93,7 +93,7 @@ impl Page {
 /// What is shown, in words.
 fn about(model: &Model, spacing: &RunSpacing, input: &str, shape: [usize; 2], maps: Option<u64>) -> About {
     let contract = &model.contract;
-    let unit = |formula: &str| spacing.unit(contract, formula).as_deref().map(pretty_unit).unwrap_or_default();
+    let unit = |formula: &str| spacing.unit(&contract.inputs, formula).as_deref().map(pretty_unit).unwrap_or_default();
     let outputs = contract.outputs.iter().map(|o| AboutOutput {
         name: o.name.clone(),
         quantity: o.quantity.clone(),

@@ -92,16 +92,15 @@ pub(crate) fn int_tensor(name: &str, values: &[i64]) -> pb::TensorProto {
     }
 }
 
-/// Give every declared input its shape in `inputs`, in the graph's order, and every output the shape (1, `tile`).
+/// Give every declared input its shape in `inputs`, in the graph's order, and every output the shape `output`.
 #[cfg(feature = "ort")]
-pub(crate) fn bind_shape(graph: &mut pb::GraphProto, inputs: &[Vec<usize>], tile: &[usize]) {
+pub(crate) fn bind_shape(graph: &mut pb::GraphProto, inputs: &[Vec<usize>], output: &[usize]) {
     let fixed = |shape: &[usize]| shape.iter().map(|n| Dim::Fixed(*n)).collect::<Vec<_>>();
     for (info, shape) in graph.input.iter_mut().zip(inputs) {
         *info = tensor_info(&info.name, &fixed(shape));
     }
-    let output: Vec<usize> = std::iter::once(1).chain(tile.iter().copied()).collect();
     for info in &mut graph.output {
-        *info = tensor_info(&info.name, &fixed(&output));
+        *info = tensor_info(&info.name, &fixed(output));
     }
 }
 

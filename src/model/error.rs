@@ -55,6 +55,22 @@ pub enum ModelError {
         /// The version this program reads.
         expected: u32,
     },
+    /// What a fit says of itself cannot be understood or contradicts its graph.
+    #[error("{path}, mollifier.fit: {message}")]
+    Fit {
+        /// The file.
+        path: String,
+        /// What is wrong: got, expected.
+        message: String,
+    },
+    /// A fit where an inverse model is needed.
+    #[error(
+        "{path}: got a fit of one recording, expected an inverse model; `mollifier run {path}` evaluates the fit on its grid"
+    )]
+    IsFit {
+        /// The file.
+        path: String,
+    },
     /// Weights outside the file.
     #[error("{path}, tensor {tensor}: its data is in another file; expected a self-contained model")]
     ExternalData {

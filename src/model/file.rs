@@ -1,4 +1,4 @@
-//! Reading a model file and holding it to its contract.
+//! Reading a model file and holding it to what it says of itself.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -9,6 +9,7 @@ use tract_onnx::pb;
 
 use super::bake::hexadecimal;
 use super::contract::{Contract, METADATA_KEY, VERSION};
+use super::fit::{FIT_KEY, Fit};
 use super::trunk::UNIT;
 use super::{FEATURES, ModelError};
 
@@ -25,8 +26,17 @@ pub struct Model {
     pub name: String,
 }
 
-impl Model {
-    /// Read a model file.
+/// What a file that `mollifier run` takes may hold.
+#[derive(Clone, Debug)]
+pub enum ModelFile {
+    /// An inverse model: recordings in, maps out.
+    Inverse(Box<Model>),
+    /// A function fitted to one recording: coordinates in, values out.
+    Fit(Box<Fit>),
+}
+
+impl ModelFile {
+    /// Read a file of either kind.
     ///
     /// # Errors
     /// A file that cannot be read, or that [`from_bytes`](Self::from_bytes) refuses.
@@ -37,11 +47,11 @@ impl Model {
         Self::from_bytes(&name, &bytes)
     }
 
-    /// Read a model from memory; `name` is for messages.
+    /// Read a file of either kind from memory; `name` is for messages.
     ///
     /// # Errors
-    /// Bytes that are no ONNX model, a model without a contract or with one of another version, one whose
-    /// contract and graph disagree, or one that keeps its weights elsewhere.
+    /// Bytes that are no ONNX model, a model that says nothing of itself or says it in another version, one whose
+    /// graph is not as it says, or one that keeps its weights elsewhere.
     pub fn from_bytes(name: &str, bytes: &[u8]) -> Result<Self, ModelError> {
         let path = || name.to_owned();
         let proto =
@@ -53,15 +63,40 @@ impl Model {
         if let Some(t) = graph.initializer.iter().find(|t| t.data_location() == EXTERNAL) {
             return Err(ModelError::ExternalData { path: path(), tensor: t.name.clone() });
         }
-        let json = proto
-            .metadata_props
-            .iter()
-            .find(|p| p.key == METADATA_KEY)
-            .map(|p| p.value.as_str())
-            .ok_or_else(|| ModelError::NoContract { path: path() })?;
-        let contract = parse_contract(name, json)?;
-        check(name, &contract, graph)?;
-        Ok(Self { contract, hash: hexadecimal(&Sha256::digest(bytes)), name: path(), proto })
+        let said = |key: &str| proto.metadata_props.iter().find(|p| p.key == key).map(|p| p.value.clone());
+        let hash = hexadecimal(&Sha256::digest(bytes));
+        if let Some(json) = said(METADATA_KEY) {
+            let contract = parse_contract(name, &json)?;
+            check(name, &contract, graph)?;
+            return Ok(Self::Inverse(Box::new(Model { contract, hash, name: path(), proto })));
+        }
+        let json = said(FIT_KEY).ok_or_else(|| ModelError::NoContract { path: path() })?;
+        Ok(Self::Fit(Box::new(Fit::new(name, &json, proto, hash)?)))
+    }
+}
+
+impl Model {
+    /// Read an inverse model's file.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or that [`from_bytes`](Self::from_bytes) refuses.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self, ModelError> {
+        Self::expected(ModelFile::load(path)?)
+    }
+
+    /// Read an inverse model from memory; `name` is for messages.
+    ///
+    /// # Errors
+    /// As [`ModelFile::from_bytes`]; also a fit of one recording.
+    pub fn from_bytes(name: &str, bytes: &[u8]) -> Result<Self, ModelError> {
+        Self::expected(ModelFile::from_bytes(name, bytes)?)
+    }
+
+    fn expected(file: ModelFile) -> Result<Self, ModelError> {
+        match file {
+            ModelFile::Inverse(model) => Ok(*model),
+            ModelFile::Fit(fit) => Err(ModelError::IsFit { path: fit.name }),
+        }
     }
 }
 

@@ -7,7 +7,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use mollifier::model::{BakeOptions, Kind, METADATA_KEY, Model, Spec, bake};
+use mollifier::model::{BakeOptions, FIT_KEY, Kind, METADATA_KEY, Model, ModelFile, Spec, bake};
 use mollifier::sink::{Destination, Format, MapInfo, OutputSet};
 use mollifier::source::{Frame, FrameSource, Input, OpenOptions, Read, SampleSource, Samples, from_reader, open};
 use mollifier::units::{Spacing, UnitFormula, canonical_unit};
@@ -191,34 +191,38 @@ pub(crate) fn raw(bytes: &[u8]) {
 
 /// A model file.
 pub(crate) fn model(bytes: &[u8]) {
-    if let Ok(model) = Model::from_bytes("model", bytes) {
-        said(&model);
+    match ModelFile::from_bytes("model", bytes) {
+        Ok(ModelFile::Inverse(model)) => said(&model),
+        Ok(ModelFile::Fit(fit)) => {
+            let axes = fit.record.axes.len();
+            assert!(matches!(axes, 1..=3) && fit.outputs.len() == 2, "a fit of {axes} axes");
+        }
+        Err(_) => {}
     }
 }
 
-/// The contract in a model file that is sound otherwise.
+/// The contract in a model file that is sound otherwise, and what a fit says of itself in the same place.
 pub(crate) fn contract(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let sound: &[u8] = include_bytes!("../../models/langevin-closed-form.onnx");
     // The metadata stand last: one property, whose value is replaced.
-    let mut file = sound.to_vec();
-    let at = file.windows(METADATA_KEY.len()).rposition(|w| w == METADATA_KEY.as_bytes()).expect("a contract");
+    let at = sound.windows(METADATA_KEY.len()).rposition(|w| w == METADATA_KEY.as_bytes()).expect("a contract");
     // Back over the key's own tag and length, the property's tag and its length (a varint of up to five bytes).
     let start = (1..=8)
         .map(|back| at - 2 - back)
-        .find(|s| file[*s] == 0x72 && varint(&file[s + 1..]).is_some_and(|(_, n)| s + 1 + n == at - 2))
+        .find(|s| sound[*s] == 0x72 && varint(&sound[s + 1..]).is_some_and(|(_, n)| s + 1 + n == at - 2))
         .expect("a property");
-    file.truncate(start);
-    let mut property = vec![0x0a, METADATA_KEY.len() as u8];
-    property.extend_from_slice(METADATA_KEY.as_bytes());
-    property.push(0x12);
-    push_varint(&mut property, text.len());
-    property.extend_from_slice(text.as_bytes());
-    file.push(0x72);
-    push_varint(&mut file, property.len());
-    file.extend_from_slice(&property);
-    if let Ok(model) = Model::from_bytes("model", &file) {
-        said(&model);
+    for key in [METADATA_KEY, FIT_KEY] {
+        let mut file = sound[..start].to_vec();
+        let mut property = vec![0x0a, key.len() as u8];
+        property.extend_from_slice(key.as_bytes());
+        property.push(0x12);
+        push_varint(&mut property, text.len());
+        property.extend_from_slice(text.as_bytes());
+        file.push(0x72);
+        push_varint(&mut file, property.len());
+        file.extend_from_slice(&property);
+        model(&file);
     }
 }
 

@@ -154,25 +154,16 @@ def run_fit(arguments: argparse.Namespace) -> int:
         f"best at step {fitted.best_step}: samples kept out are met within {fitted.held_out:.4f} standard deviations "
         "of the data"
     )
-    for path in fit_recording.write(fitted, arguments.out, recording=arguments.recording.name):
-        print(f"wrote {path}")
-    return 0
-
-
-def run_sample(arguments: argparse.Namespace) -> int:
-    """`sample`: evaluate a fit on any grid."""
-    from .paper import fit_recording
-    from .paper.fitted_file import FittedFile
-
-    file = FittedFile(arguments.fit)
-    sizes = {}
-    for part in arguments.size.split(",") if arguments.size else []:
-        name, _, number = part.partition("=")
-        if not number.isdigit() or int(number) < 1:
-            raise command.InputError(f"--size: got {part!r}, expected a whole number, as in y=200")
-        sizes[name.strip()] = int(number)
-    for path in fit_recording.write_maps(file, file.grid(sizes), arguments.out):
-        print(f"wrote {path}")
+    path = fit_recording.write(fitted, arguments.out, recording=arguments.recording.name)
+    print(f"wrote {path} and fit.json")
+    own = ["--column", arguments.column] if arguments.column else []
+    try:
+        said = command.call(["run", path, arguments.recording, *own, "--out", arguments.out])
+    except command.CommandError as error:
+        # The recording was read another way than the command does; its fit does not need it.
+        print(f"without what the fit leaves of the recording: {error}", file=sys.stderr)
+        said = command.call(["run", path, "--out", arguments.out])
+    print(said, end="")
     return 0
 
 
@@ -250,7 +241,9 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument(
         "--with", dest="given", action="append", default=[], metavar="NAME=NUMBER|FILE", help="known beside it"
     )
-    one.add_argument("--spacing", help="sample distances, such as t=2,y=0.1,x=0.1 [default: a CSV's times, else 1]")
+    one.add_argument(
+        "--spacing", help="sample distances, such as t=2s,y=0.1um,x=0.1um [default: a CSV's times, else 1]"
+    )
     one.add_argument("--column", help="of a CSV file with several")
     one.add_argument("--radius", type=int, nargs="+", help="of the kernels along each axis, in samples")
     one.add_argument("--weight", type=float, help="of the equation against the data")
@@ -261,11 +254,6 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--quiet", action="store_true", help="no progress")
     one.set_defaults(run=run_fit)
 
-    one = commands.add_parser("sample", help="evaluate a fit on any grid")
-    one.add_argument("fit", type=Path, help="fit.onnx")
-    one.add_argument("--size", help="samples along axes, such as y=400,x=600 [default: the recording's]")
-    one.add_argument("--out", type=Path, required=True, help="folder for the maps")
-    one.set_defaults(run=run_sample)
     return top
 
 

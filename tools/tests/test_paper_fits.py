@@ -11,12 +11,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import tifffile
+from mollifier_train import command
 from mollifier_train.__main__ import main
-from mollifier_train.command import InputError
 from mollifier_train.paper import fit_recording, fitted_file
-from mollifier_train.paper.fitting import Fit, Settings, bind, train
+from mollifier_train.paper.fitting import Fit, Settings, bind, mesh, train
 from mollifier_train.paper.layer import Mollifier
 from mollifier_train.paper.tasks import Task, heat_task, langevin_task, reaction_diffusion_task
 from mollifier_train.scores import correlation
@@ -146,17 +147,37 @@ def test_the_file_of_a_fit_computes_the_fit(task: Task, form: str, tmp_path: Pat
     networks = eqx.tree_at(lambda n: n.lam.inner.layers[-1][1], networks, jnp.array([0.3]))
     path = tmp_path / "fit.onnx"
     fitted_file.write(path, fit, networks, provenance={"seed": 1})
-    file = fitted_file.FittedFile(path)
+    assert onnx.load(path).opset_import[0].version == 17
     scale = task.statistics[1]
-    np.testing.assert_allclose(file.evaluate("field", file.grid()), fit.value(networks), atol=2e-4 * scale)
-    np.testing.assert_allclose(file.evaluate("lambda", file.grid()), fit.lambda_map(networks), rtol=2e-4, atol=1e-5)
+    session = onnxruntime.InferenceSession(str(path))
+    points = mesh([np.linspace(*ends, n) for ends, n in zip(task.bounds, task.u.shape, strict=True)])
+    field, _ = session.run(None, {"coordinates": points.astype(np.float32)})
+    np.testing.assert_allclose(field.reshape(task.u.shape), fit.value(networks), atol=2e-4 * scale)
+
+    # The command on its own engine: a map for each frame, lambda the same in all of them.
+    lam = fit.lambda_map(networks)
+    got = evaluated(path, tmp_path / "own")
+    np.testing.assert_allclose(got["field"].reshape(task.u.shape), fit.value(networks), atol=2e-4 * scale)
+    for one in got["lambda"].reshape(-1, *lam.shape) if lam.ndim == 2 else [got["lambda"]]:
+        np.testing.assert_allclose(one, lam, rtol=2e-4, atol=1e-5)
     # Any grid: every second sample of one twice as fine is the recording's own.
     last = task.equation.axes[-1]
-    fine = file.evaluate("lambda", file.grid({last: 2 * task.u.shape[-1] - 1}))
-    np.testing.assert_allclose(fine[..., ::2], fit.lambda_map(networks), rtol=2e-4, atol=1e-5)
-    with pytest.raises(InputError, match="got a size for q"):
-        file.grid({"q": 3})
-    assert onnx.load(path).opset_import[0].version == 17
+    fine = evaluated(path, tmp_path / "fine", "--size", f"{last}={2 * task.u.shape[-1] - 1}", "--threads", "1")
+    for name, tolerance in (("field", 1e-5 * scale), ("lambda", 1e-4 * np.abs(lam).max())):
+        np.testing.assert_allclose(fine[name][..., ::2], got[name], atol=tolerance)
+    # Beside its recording: what it leaves of it.
+    np.save(tmp_path / "u.npy", task.u)
+    beside = evaluated(path, tmp_path / "beside", recording=tmp_path / "u.npy")
+    left = task.u - beside["field"].reshape(task.u.shape)
+    np.testing.assert_allclose(beside["misfit"].reshape(task.u.shape), left, atol=1e-6 * scale)
+    np.testing.assert_array_equal(beside["field"], got["field"])
+
+
+def evaluated(fit: Path, out: Path, *options: str, recording: Path | None = None) -> dict[str, np.ndarray]:
+    """What `mollifier run` makes of a fit, by output."""
+    own = [recording] if recording else []
+    command.call(["run", fit, *own, "--out", out, "--format", "npy", *options])
+    return {path.stem: np.load(path) for path in out.glob("*.npy")}
 
 
 def test_fit_of_a_csv_series(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -170,12 +191,13 @@ def test_fit_of_a_csv_series(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     said = capsys.readouterr()
     assert "time step 0.00784314" in said.err
     assert "held out" in said.err
-    lam = np.load(out / "lambda.npy")
-    assert correlation(lam, task.lam) > 0.9
+    assert "misfit" in said.out
+    lam = np.genfromtxt(out / "lambda.csv", delimiter=",", names=True)
+    assert correlation(lam["lambda"], task.lam) > 0.9
+    misfit = np.genfromtxt(out / "misfit.csv", delimiter=",", names=True)["misfit"]
+    assert np.flatnonzero(np.isnan(misfit)).tolist() == [50, 51]
     assert json.loads((out / "fit.json").read_text())["best_step"] > 0
-    assert (out / "fit.csv").read_text().startswith("t,field,lambda\n0,")
-    assert main(["sample", str(out / "fit.onnx"), "--size", "t=31", "--out", str(tmp_path / "coarse")]) == 0
-    assert np.load(tmp_path / "coarse" / "lambda.npy").shape == (31,)
+    assert evaluated(out / "fit.onnx", tmp_path / "coarse", "--size", "t=31")["lambda"].shape == (31,)
 
 
 def test_fit_of_a_tiff(tmp_path: Path) -> None:
@@ -183,14 +205,19 @@ def test_fit_of_a_tiff(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "plate.tif", np.where(task.seen, task.u, np.nan).astype(np.float32))
     tifffile.imwrite(tmp_path / "source.tif", np.asarray(task.known["m"], np.float32))
     loaded, notes = fit_recording.load(
-        tmp_path / "plate.tif", "heat", spacing="y=0.0625,x=0.0625", given=[f"m={tmp_path / 'source.tif'}"]
+        tmp_path / "plate.tif", "heat", spacing="y=62.5mm,x=62.5mm", given=[f"m={tmp_path / 'source.tif'}"]
     )
     assert notes == []
     np.testing.assert_array_equal(loaded.seen, task.seen)
     fitted = fit_recording.fit_task(loaded, steps=40, radius=(4, 4), quiet=True)
-    paths = fit_recording.write(fitted, tmp_path / "out")
-    assert {p.name for p in paths} == {"fit.onnx", "fit.json", "lambda.npy", "lambda.tif", "field.npy", "field.tif"}
+    path = fit_recording.write(fitted, tmp_path / "out")
+    said = command.call(["run", path, tmp_path / "plate.tif", "--unit", "u=K", "--unit", "m=K/s", "--out", path.parent])
+    assert "mm^2/s" in said
     assert tifffile.imread(tmp_path / "out" / "lambda.tif").shape == task.u.shape
+    misfit = tifffile.imread(tmp_path / "out" / "misfit.tif")
+    np.testing.assert_array_equal(np.isfinite(misfit), task.seen)
+    with tifffile.TiffFile(tmp_path / "out" / "lambda.tif") as file:
+        assert 'PhysicalSizeX="62.5" PhysicalSizeXUnit="mm"' in str(file.ome_metadata)
 
 
 def test_a_fit_ends_when_the_samples_kept_out_are_met_no_better() -> None:
@@ -222,6 +249,7 @@ def test_what_cannot_be_fitted_is_refused(tmp_path: Path, capsys: pytest.Capture
     np.save(tmp_path / "still.npy", np.ones((20, 20)))
     (tmp_path / "two.csv").write_text("1,5\n9,6\n2,7\n", encoding="utf-8")
     (tmp_path / "empty.csv").write_text("", encoding="utf-8")
+    (tmp_path / "long.csv").write_text("\n".join(str(i % 7) for i in range(40)), encoding="utf-8")
     plate = str(tmp_path / "plate.npy")
     out = ["--out", str(tmp_path / "out")]
     for arguments, message in (
@@ -230,6 +258,13 @@ def test_what_cannot_be_fitted_is_refused(tmp_path: Path, capsys: pytest.Capture
         ([plate, "--problem", "langevin"], "got values of shape (20, 20), expected the axes t"),
         ([plate, "--problem", "heat", "--with", "m=1", "--spacing", "y=-1"], "expected a positive number"),
         ([plate, "--problem", "heat", "--with", "m=1", "--spacing", "y=wide"], "expected a number"),
+        ([plate, "--problem", "heat", "--with", "m=1", "--spacing", "y=1um,x=1"], "a unit for each of y, x"),
+        ([plate, "--problem", "heat", "--with", "m=1", "--spacing", "y=1um,x=1nm"], "one unit along y and x"),
+        ([plate, "--problem", "heat", "--with", "m=1", "--spacing", "y=1s,x=1s"], "expected a unit of pm"),
+        (
+            [str(tmp_path / "long.csv"), "--problem", "langevin", "--spacing", "t=1s"],
+            "the default a = 1 has no meaning",
+        ),
         ([plate, "--problem", "heat", "--with", "m=1", "--radius", "3"], "got 1 numbers, expected 2"),
         ([str(tmp_path / "still.npy"), "--problem", "heat", "--with", "m=1"], "at least 16 that differ"),
         ([str(tmp_path / "two.csv"), "--problem", "langevin"], "choose with --column"),

@@ -20,9 +20,9 @@ use ort::session::{IoBinding, Session};
 use ort::value::Tensor;
 use prost::Message;
 
-use super::{Backend, BackendError, Plan, check_shapes, tensor_shape};
+use super::{Backend, BackendError, Plan, check_shapes, fit_shapes, tensor_shape};
 use crate::graph::bind_shape;
-use crate::model::Model;
+use crate::model::{Fit, Model};
 
 /// What ONNX Runtime computes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,7 +97,7 @@ impl Ort {
         ort::info()
     }
 
-    fn providers(&self, model: &Model) -> Vec<ExecutionProviderDispatch> {
+    fn providers(&self, hash: &str) -> Vec<ExecutionProviderDispatch> {
         // Ten bits of mantissa are not enough for differences of neighbours: no TensorFloat-32.
         let cuda = || ep::CUDA::default().with_tf32(false).build().error_on_failure();
         match self.provider {
@@ -105,7 +105,7 @@ impl Ort {
             Provider::Cuda => vec![cuda()],
             Provider::TensorRt => {
                 let mut engine = ep::TensorRT::default();
-                if let Some(folder) = engine_folder(model) {
+                if let Some(folder) = engine_folder(hash) {
                     let folder = folder.display().to_string();
                     engine = engine
                         .with_engine_cache(true)
@@ -118,7 +118,7 @@ impl Ort {
         }
     }
 
-    fn builder(&self, model: &Model) -> Result<SessionBuilder, ort::Error> {
+    fn builder(&self, hash: &str) -> Result<SessionBuilder, ort::Error> {
         let builder = Session::builder(&self.environment)?
             // A plan belongs to one worker; spinning threads would take the cores of the others.
             .with_intra_threads(1)?
@@ -126,7 +126,7 @@ impl Ort {
             .with_intra_op_spinning(false)?
             // Level 3 has another number in libraries before 1.23; "all" has the same in every one.
             .with_optimization_level(GraphOptimizationLevel::All)?
-            .with_execution_providers(self.providers(model))?;
+            .with_execution_providers(self.providers(hash))?;
         Ok(match self.provider {
             Provider::Cpu => builder,
             Provider::Cuda | Provider::TensorRt => builder.with_disable_cpu_fallback()?,
@@ -146,12 +146,12 @@ impl Ort {
 
 /// Where TensorRT keeps the engines of a model: in the user's folder of caches, by the model's hash. TensorRT adds the
 /// GPU, its own version and the shapes to the names of its files.
-fn engine_folder(model: &Model) -> Option<PathBuf> {
+fn engine_folder(hash: &str) -> Option<PathBuf> {
     let set = |name| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
     let caches = set("XDG_CACHE_HOME")
         .or_else(|| set("LOCALAPPDATA"))
         .or_else(|| set("HOME").map(|home| home.join(".cache")))?;
-    let folder = caches.join("mollifier").join("tensorrt").join(&model.hash);
+    let folder = caches.join("mollifier").join("tensorrt").join(hash);
     std::fs::create_dir_all(&folder).ok()?;
     Some(folder)
 }
@@ -169,23 +169,69 @@ impl Backend for Ort {
         })?;
         let inputs: Vec<Vec<usize>> =
             model.contract.inputs.iter().map(|i| tensor_shape(&model.contract, i, tile)).collect();
-        if let Some(graph) = proto.graph.as_mut() {
-            bind_shape(graph, &inputs, tile);
-        }
-        let backend = self.name();
-        let engine = |what: &str| {
-            let what = format!("{} at {tile:?}: {what}", model.name);
-            move |e: ort::Error| BackendError::Engine { backend, what, message: one_line(&e) }
-        };
-        let session = self
-            .builder(model)
-            .and_then(|mut builder| builder.commit_from_memory(&proto.encode_to_vec()))
-            .map_err(engine("preparing the plan"))?;
-        let names: Vec<String> = model.contract.inputs.iter().map(|i| i.name.clone()).collect();
         let mut output = vec![1];
         output.extend_from_slice(tile);
         let outputs = vec![output; model.contract.outputs.len()];
-        let output_names: Vec<String> = model.contract.outputs.iter().map(|o| o.name.clone()).collect();
+        if let (Some(graph), Some(output)) = (proto.graph.as_mut(), outputs.first()) {
+            bind_shape(graph, &inputs, output);
+        }
+        self.plan(Parts {
+            what: format!("{} at {tile:?}", model.name),
+            hash: &model.hash,
+            graph: proto.encode_to_vec(),
+            names: model.contract.inputs.iter().map(|i| i.name.clone()).collect(),
+            inputs,
+            output_names: model.contract.outputs.iter().map(|o| o.name.clone()).collect(),
+            outputs,
+            dropped,
+        })
+    }
+
+    fn prepare_fit(&self, fit: &Fit, points: usize) -> Result<Box<dyn Plan>, BackendError> {
+        let (inputs, outputs) = fit_shapes(fit, points);
+        let mut proto = fit.proto.clone();
+        if let (Some(graph), Some(output)) = (proto.graph.as_mut(), outputs.first()) {
+            bind_shape(graph, &inputs, output);
+        }
+        self.plan(Parts {
+            what: format!("{}, {points} points at a time", fit.name),
+            hash: &fit.hash,
+            graph: proto.encode_to_vec(),
+            names: vec![Fit::COORDINATES.to_owned()],
+            inputs,
+            output_names: Fit::OUTPUTS.map(str::to_owned).to_vec(),
+            outputs,
+            dropped: Vec::new(),
+        })
+    }
+}
+
+/// What a plan is made of.
+struct Parts<'a> {
+    /// For messages.
+    what: String,
+    hash: &'a str,
+    /// The encoded model, bound to the shapes.
+    graph: Vec<u8>,
+    names: Vec<String>,
+    inputs: Vec<Vec<usize>>,
+    output_names: Vec<String>,
+    outputs: Vec<Vec<usize>>,
+    dropped: Vec<String>,
+}
+
+impl Ort {
+    fn plan(&self, parts: Parts<'_>) -> Result<Box<dyn Plan>, BackendError> {
+        let Parts { what, hash, graph, names, inputs, output_names, outputs, dropped } = parts;
+        let backend = self.name();
+        let engine = |doing: &str| {
+            let what = format!("{what}: {doing}");
+            move |e: ort::Error| BackendError::Engine { backend, what, message: one_line(&e) }
+        };
+        let session = self
+            .builder(hash)
+            .and_then(|mut builder| builder.commit_from_memory(&graph))
+            .map_err(engine("preparing the plan"))?;
         let bound = Bound::new(self, &session, &inputs, &output_names, &outputs).map_err(engine("binding memory"))?;
         Ok(Box::new(OrtPlan { backend, session, bound, names, inputs, output_names, outputs, dropped }))
     }

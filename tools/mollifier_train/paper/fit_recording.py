@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,9 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "reaction-diffusion": {"radius": (2, 8, 8), "steps": 1600, "weight": 0.01, "form": "weak"},
 }
 """Of each problem, found on simulated recordings (seeds from 10,000)."""
+LENGTHS = ("pm", "angstrom", "nm", "um", "mm", "cm", "m", "km")
+TIMES = ("ns", "us", "ms", "s", "min", "h", "d")
+"""Units as the command `mollifier` writes them."""
 GAIN = {"langevin": 2.0, "heat": 2.0, "heat-transient": 2.0, "reaction-diffusion": 3.0}
 
 
@@ -99,22 +103,36 @@ def read_array(path: Path) -> Array:
     return np.asarray(data)
 
 
-def parse_spacing(text: str | None, axes: Sequence[str]) -> dict[str, float]:
-    """`t=0.1,y=2,x=2` by axis; numbers only, since a fit's lambda has whatever unit they imply.
+def parse_spacing(text: str | None, axes: Sequence[str]) -> tuple[dict[str, float], dict[str, str]]:
+    """`t=0.1s,y=2um,x=2um` by axis: numbers, and their units where they have some.
 
     Raises:
-        InputError: for anything else.
+        InputError: for anything else; for units of some axes only, or two along y and x.
     """
-    found = {}
+    found: dict[str, float] = {}
+    units: dict[str, str] = {}
     for part in (text or "").split(",") if text else []:
-        name, _, number = part.partition("=")
+        name, _, value = (piece.strip() for piece in part.partition("="))
+        match = re.fullmatch(r"([-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?)\s*(\S*)", value)
         try:
-            found[name.strip()] = float(number)
+            number, unit = float(match[1]) if match else float("nan"), match[2] if match else ""
         except ValueError:
-            raise InputError(f"--spacing: got {part!r}, expected a number, as in {axes[0]}=0.5") from None
-        if name.strip() not in axes or not found[name.strip()] > 0:
+            number, unit = float("nan"), ""
+        if np.isnan(number):
+            raise InputError(f"--spacing: got {part!r}, expected a number, as in {axes[0]}=0.5")
+        if name not in axes or not 0 < number < float("inf"):
             raise InputError(f"--spacing: got {part!r}, expected a positive number for {', '.join(axes)}")
-    return found
+        found[name] = number
+        expected = TIMES if name == "t" else LENGTHS
+        if unit and unit not in expected:
+            raise InputError(f"--spacing: got {part!r}, expected a unit of {', '.join(expected)}, or none")
+        if unit:
+            units[name] = unit
+    if units and units.keys() != set(axes):
+        raise InputError(f"--spacing: got {text!r}, expected a unit for each of {', '.join(axes)}, or for none")
+    if units.get("y") != units.get("x"):
+        raise InputError(f"--spacing: got {text!r}, expected one unit along y and x")
+    return found, units
 
 
 def load(
@@ -141,7 +159,7 @@ def load(
         InputError: if it does not fit the problem.
     """
     equation, notes = EQUATIONS[problem], []
-    distances = parse_spacing(spacing, equation.axes)
+    distances, units = parse_spacing(spacing, equation.axes)
     step = None
     if path.suffix.lower() in (".csv", ".txt"):
         u, step = read_series(path, column)
@@ -169,6 +187,11 @@ def load(
     known = {name: value for name, value in equation.known.items() if value is not None}
     shape = tuple(u.shape[axis] for axis in equation.lambda_axes)
     told = {part.partition("=")[0] for part in given}
+    if units and (lacking := [name for name in known if name not in told]):
+        raise InputError(
+            f"--spacing: got units, in which the default {lacking[0]} = {known[lacking[0]]:g} has no meaning, expected "
+            f"--with {lacking[0]}=NUMBER"
+        )
     notes += [f"{name} = {value:g}, the default" for name, value in known.items() if name not in told]
     for part in given:
         name, _, text = part.partition("=")
@@ -184,7 +207,7 @@ def load(
     if lacking := [name for name in equation.known if name not in known]:
         raise InputError(f"{problem}: got no {', '.join(lacking)}, expected --with {lacking[0]}=NUMBER or FILE")
     step_of = tuple(distances[axis] for axis in equation.axes)
-    return Task(problem, np.where(seen, u, 0.0), seen, step_of, known), notes
+    return Task(problem, np.where(seen, u, 0.0), seen, step_of, known, units=units), notes
 
 
 @dataclass
@@ -316,11 +339,11 @@ def fit_task(
     return Fitted(fit, watch.networks, record, watch.best_step, watch.best)
 
 
-def write(fitted: Fitted, folder: Path, *, recording: str = "") -> list[Path]:
-    """Write `fit.onnx`, the maps on the recording's own grid, and `fit.json`.
+def write(fitted: Fitted, folder: Path, *, recording: str = "") -> Path:
+    """Write `fit.onnx`, and `fit.json` with the course of the training.
 
     Returns:
-        the files.
+        the ONNX file.
     """
     folder.mkdir(parents=True, exist_ok=True)
     fit, settings = fitted.fit, fitted.fit.settings
@@ -335,30 +358,7 @@ def write(fitted: Fitted, folder: Path, *, recording: str = "") -> list[Path]:
         "weight": settings.weight,
         "seed": settings.seed,
     }
-    paths = [folder / "fit.onnx", folder / "fit.json"]
-    fitted_file.write(paths[0], fit, fitted.networks, provenance=about)
-    paths[1].write_text(json.dumps(about | {"history": fitted.record.history}, indent=1), encoding="utf-8")
-    file = fitted_file.FittedFile(paths[0])
-    return [*paths, *write_maps(file, file.grid(), folder)]
-
-
-def write_maps(file: fitted_file.FittedFile, axes: Sequence[Array], folder: Path) -> list[Path]:
-    """Evaluate a fit on a grid: `field` and `lambda` as NPY, and as CSV (series) or TIFF.
-
-    Returns:
-        the files.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    values: Mapping[str, NDArray[np.float32]] = {name: file.evaluate(name, axes) for name in ("lambda", "field")}
-    paths = []
-    for name, value in values.items():
-        paths.append(folder / f"{name}.npy")
-        np.save(paths[-1], value)
-        if value.ndim > 1:
-            paths.append(folder / f"{name}.tif")
-            tifffile.imwrite(paths[-1], value)
-    if len(axes) == 1:
-        paths.append(folder / "fit.csv")
-        columns = np.column_stack([axes[0], values["field"], values["lambda"]])
-        np.savetxt(paths[-1], columns, delimiter=",", header="t,field,lambda", comments="", fmt="%.7g")
-    return paths
+    path = folder / "fit.onnx"
+    fitted_file.write(path, fit, fitted.networks, provenance=about)
+    (folder / "fit.json").write_text(json.dumps(about | {"history": fitted.record.history}, indent=1), encoding="utf-8")
+    return path

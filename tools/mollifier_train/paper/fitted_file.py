@@ -1,4 +1,4 @@
-"""The file of a fit: an ONNX graph from coordinates to the field and lambda, and its evaluation on any grid.
+"""The file of a fit: an ONNX graph from coordinates to the field and lambda; `mollifier run` evaluates it on any grid.
 
 Inputs and outputs, all float32:
 
@@ -8,7 +8,7 @@ Inputs and outputs, all float32:
   `stencil` neighbours of each point: the graph is the fitted function itself, at any coordinates;
 - `lambda`, `(point,)`: the parameter; it does not depend on t where there is space.
 
-The metadata entry `mollifier.fit` says what the axes, their range and their spacing were.
+The metadata entry `mollifier.fit` says what the axes, their range, their spacing and its unit were.
 """
 
 from __future__ import annotations
@@ -16,18 +16,14 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-from ..command import InputError
 from ..trunk import IR_VERSION, OPSET
 from .fitting import Fit, Networks, mesh
 from .layer import taps
@@ -35,8 +31,6 @@ from .networks import Mlp, Scaled
 
 KEY = "mollifier.fit"
 VERSION = 1
-AT_ONCE = 1 << 17
-"""Network evaluations of one call of the runtime, which bound its memory."""
 
 Array = NDArray[np.float64]
 
@@ -116,6 +110,7 @@ def write(path: Path, fit: Fit, networks: Networks, *, provenance: Mapping[str, 
         "problem": task.name,
         "axes": [
             {"name": name, "first": low, "last": high, "spacing": h, "samples": n}
+            | ({"unit": task.units[name]} if name in task.units else {})
             for name, (low, high), h, n in zip(e.axes, task.bounds, task.spacing, task.u.shape, strict=True)
         ],
         "lambda_axes": [e.axes[axis] for axis in e.lambda_axes],
@@ -135,73 +130,3 @@ def write(path: Path, fit: Fit, networks: Networks, *, provenance: Mapping[str, 
     helper.set_model_props(model, {KEY: json.dumps(about)})
     onnx.checker.check_model(model, full_check=True)
     path.write_bytes(model.SerializeToString(deterministic=True))
-
-
-@dataclass(frozen=True)
-class FittedFile:
-    """A file that `write` wrote.
-
-    Attributes:
-        path: of the file.
-    """
-
-    path: Path
-
-    @cached_property
-    def about(self) -> dict[str, Any]:
-        """What the file says of itself.
-
-        Raises:
-            InputError: if it is no fit.
-        """
-        for entry in onnx.load(self.path, load_external_data=False).metadata_props:
-            if entry.key == KEY:
-                return json.loads(entry.value)
-        raise InputError(f"{self.path}: no {KEY} in the file, expected one that `fit` wrote")
-
-    @cached_property
-    def session(self) -> onnxruntime.InferenceSession:
-        """A session on one CPU thread."""
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        return onnxruntime.InferenceSession(str(self.path), options, providers=["CPUExecutionProvider"])
-
-    def grid(self, sizes: Mapping[str, int] | None = None) -> list[Array]:
-        """Coordinates along each axis from the recording's first sample to its last.
-
-        Args:
-            sizes: samples along an axis; the recording's own where none are given.
-
-        Raises:
-            InputError: for an axis that the file has not.
-        """
-        sizes = dict(sizes or {})
-        names = [axis["name"] for axis in self.about["axes"]]
-        if extra := set(sizes) - set(names):
-            raise InputError(
-                f"{self.path.name}: got a size for {', '.join(sorted(extra))}, expected {', '.join(names)}"
-            )
-        return [
-            np.linspace(axis["first"], axis["last"], sizes.get(axis["name"], axis["samples"]))
-            for axis in self.about["axes"]
-        ]
-
-    def evaluate(self, output: str, axes: Sequence[Array]) -> NDArray[np.float32]:
-        """An output on a grid.
-
-        Args:
-            output: `field`, on all axes, or `lambda`, on its own.
-            axes: coordinates along every axis of the file, as `grid` gives them.
-
-        Returns:
-            on the grid; lambda without the time axis where it does not depend on it.
-        """
-        names = [axis["name"] for axis in self.about["axes"]]
-        used = [i for i, name in enumerate(names) if output == "field" or name in self.about["lambda_axes"]]
-        points = np.zeros((int(np.prod([len(axes[i]) for i in used])), len(names)), np.float32)
-        points[:, used] = mesh([axes[i] for i in used])
-        step = max(AT_ONCE // (self.about["stencil"] if output == "field" else 1), 1)
-        parts = [
-            self.session.run([output], {"coordinates": points[i : i + step]})[0] for i in range(0, len(points), step)
-        ]
-        return np.concatenate(parts).reshape([len(axes[i]) for i in used])

@@ -181,6 +181,7 @@ class Task:
         known: fields on the axes of lambda, and numbers.
         lam: the true parameter on its axes; None for a person's recording.
         figure: the true derivative `Equation.figure`, on the grid; None likewise.
+        units: of the spacing, by the name of the axis; empty without units.
     """
 
     name: str
@@ -190,6 +191,7 @@ class Task:
     known: Mapping[str, Array | float]
     lam: Array | None = None
     figure: Array | None = None
+    units: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def equation(self) -> Equation:
