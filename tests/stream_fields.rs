@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use common::{FakeFrames, FakeModel, hash};
 use mollifier::source::{Frame, FrameInfo, FrameSource, Pixels, Read, SourceError};
 use mollifier::stream::{FieldOptions, Givens, Map, OnFull, Report, StreamError, TileGrid, run_fields};
-use ndarray::Array2;
+use ndarray::{ArcArray2, Array2};
 use proptest::prelude::*;
 
 type Maps = Vec<(u64, f64, Vec<Array2<f32>>)>;
@@ -51,7 +51,7 @@ proptest! {
         let shape = [rows, columns];
         let mut givens = Givens::default();
         let m = Array2::from_shape_fn(shape, |(r, c)| hash((r * 1000 + c) as u64) as f32);
-        givens.fields.insert("m".into(), m);
+        givens.fields.insert("m".into(), m.into_shared());
         let whole = FieldOptions { givens, max_tile: Some([10_000; 2]), ..FieldOptions::default() };
         let tiled = FieldOptions { max_tile: Some([tile_y, tile_x]), threads, ..whole.clone() };
         let model = FakeModel::fields(window);
@@ -266,7 +266,7 @@ fn missing_and_unknown_names_are_told() {
     assert!(got.contains("kapa") && got.contains("m, kappa, noise, offset, phi_low"), "{got}");
 
     let mut options = FieldOptions::default();
-    options.givens.fields.insert("m".into(), Array2::zeros((12, 13)));
+    options.givens.fields.insert("m".into(), ArcArray2::zeros((12, 13)));
     let (_, result) = run(&FakeModel::fields(1), source(), &options);
     assert!(message(result).contains("[12, 13]"));
 }

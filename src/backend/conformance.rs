@@ -209,7 +209,7 @@ fn with_flow(case: &Case) -> Outcome {
         return refused("left to tract");
     }
     let names: Vec<String> = graph.input.iter().map(|i| i.name.clone()).collect();
-    let parts = match cut(graph, &[], &[], &shapes, &tile) {
+    let parts = match cut(graph, &[], &[], &shapes, &tile, false) {
         Ok(Some(parts)) if parts.rest.node.is_empty() => parts,
         Ok(_) => return refused("left to tract"),
         Err(e) => return Outcome::Refused(e.to_string()),
@@ -229,6 +229,7 @@ fn with_flow(case: &Case) -> Outcome {
     let mut flow = parts.flow;
     flow.run(
         &given.iter().map(Vec::as_slice).collect::<Vec<_>>(),
+        &|_, _, _, _| unreachable!("all of it is given"),
         &mut outputs.iter_mut().map(Vec::as_mut_slice).collect::<Vec<_>>(),
     );
     let got: Vec<ArrayD<f64>> = outputs

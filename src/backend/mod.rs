@@ -34,6 +34,15 @@ pub trait Backend: Send + Sync {
     /// An operator the engine lacks, or a shape too small for even the smallest radius.
     fn prepare(&self, model: &Model, tile: &[usize]) -> Result<Box<dyn Plan>, BackendError>;
 
+    /// As [`prepare`](Self::prepare), for a caller that has the maps' rows at hand rather than the maps: the plan may
+    /// ask for them as it needs them ([`Plan::by_rows`]), so that no copy of a tile's inputs is made.
+    ///
+    /// # Errors
+    /// As [`prepare`](Self::prepare).
+    fn prepare_by_rows(&self, model: &Model, tile: &[usize]) -> Result<Box<dyn Plan>, BackendError> {
+        self.prepare(model, tile)
+    }
+
     /// Bind the function of a fit to `points` coordinates at a time: input (point, axis), outputs (point) each, in
     /// [`Fit::OUTPUTS`]' order.
     ///
@@ -41,6 +50,9 @@ pub trait Backend: Send + Sync {
     /// An operator the engine lacks.
     fn prepare_fit(&self, fit: &Fit, points: usize) -> Result<Box<dyn Plan>, BackendError>;
 }
+
+/// Gives the rows of a plan's inputs: (input, plane, row, where its values go). A plane is a frame of the window.
+pub type Rows<'a> = &'a dyn Fn(usize, usize, usize, &mut [f32]);
 
 /// A model or fit bound to a backend and a shape. One thread runs it at a time; a worker has its own.
 pub trait Plan: Send {
@@ -60,6 +72,26 @@ pub trait Plan: Send {
         inputs: &[ArrayViewD<'_, f32>],
         outputs: &mut [ArrayViewMutD<'_, f32>],
     ) -> Result<(), BackendError>;
+
+    /// The inputs, by number, of which [`run_by_rows`](Self::run_by_rows) asks for rows; none for most engines.
+    fn by_rows(&self) -> &[usize] {
+        &[]
+    }
+
+    /// As [`run`](Self::run), but for the inputs of [`by_rows`](Self::by_rows): whatever stands in their place in
+    /// `inputs` is not looked at, and `rows` is asked for each of their rows once, from top to bottom.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    fn run_by_rows(
+        &mut self,
+        inputs: &[ArrayViewD<'_, f32>],
+        rows: Rows<'_>,
+        outputs: &mut [ArrayViewMutD<'_, f32>],
+    ) -> Result<(), BackendError> {
+        let _ = rows;
+        self.run(inputs, outputs)
+    }
 }
 
 /// A model that an engine could not prepare or run: what, where, got, expected.
@@ -127,11 +159,12 @@ fn fit_shapes(fit: &Fit, points: usize) -> (Vec<Vec<usize>>, Vec<Vec<usize>>) {
     (vec![vec![points, fit.record.axes.len()]], vec![vec![points]; Fit::OUTPUTS.len()])
 }
 
-/// Refuse inputs and outputs that are not of the bound shapes.
+/// Refuse inputs and outputs that are not of the bound shapes, but for the inputs that are given `by_rows`.
 fn check_shapes(
     names: &[String],
     expected_inputs: &[Vec<usize>],
     inputs: &[ArrayViewD<'_, f32>],
+    by_rows: &[usize],
     expected_outputs: &[Vec<usize>],
     outputs: &[ArrayViewMutD<'_, f32>],
 ) -> Result<(), BackendError> {
@@ -145,8 +178,8 @@ fn check_shapes(
     let wrong = |what: String, got: &[usize], expected: &[usize]| {
         Err(BackendError::Shape { what, got: got.to_vec(), expected: expected.to_vec() })
     };
-    for ((name, expected), got) in names.iter().zip(expected_inputs).zip(inputs) {
-        if got.shape() != expected {
+    for (i, ((name, expected), got)) in names.iter().zip(expected_inputs).zip(inputs).enumerate() {
+        if got.shape() != expected && !by_rows.contains(&i) {
             return wrong(format!("input {name}"), got.shape(), expected);
         }
     }

@@ -9,7 +9,7 @@ use tract_onnx::prelude::*;
 use tract_onnx::tract_core::plan::SimpleState;
 
 use super::flow::{Cut, Flow, Given, cut, shapes};
-use super::{Backend, BackendError, Plan, check_shapes, fit_shapes, tensor_shape};
+use super::{Backend, BackendError, Plan, Rows, check_shapes, fit_shapes, tensor_shape};
 use crate::graph::{merge_twins, prune};
 use crate::model::{Fit, Model};
 
@@ -30,12 +30,16 @@ impl Backend for Tract {
     }
 
     fn largest_tile(&self) -> [usize; 2] {
-        // Rows go through one after the other: a tile's height costs nothing but the memory of its inputs and outputs.
-        [1280, 4096]
+        // Rows go through one after the other: a tile's height costs nothing.
+        [1 << 20, 4096]
     }
 
     fn prepare(&self, model: &Model, tile: &[usize]) -> Result<Box<dyn Plan>, BackendError> {
-        prepare(model, tile, true)
+        prepare(model, tile, Own::Whole)
+    }
+
+    fn prepare_by_rows(&self, model: &Model, tile: &[usize]) -> Result<Box<dyn Plan>, BackendError> {
+        prepare(model, tile, Own::ByRows)
     }
 
     fn prepare_fit(&self, fit: &Fit, points: usize) -> Result<Box<dyn Plan>, BackendError> {
@@ -49,12 +53,22 @@ impl Backend for PlainTract {
     }
 
     fn prepare(&self, model: &Model, tile: &[usize]) -> Result<Box<dyn Plan>, BackendError> {
-        prepare(model, tile, false)
+        prepare(model, tile, Own::Nothing)
     }
 
     fn prepare_fit(&self, fit: &Fit, points: usize) -> Result<Box<dyn Plan>, BackendError> {
         prepare_fit(fit, points)
     }
+}
+
+/// What is computed by our own operators.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Own {
+    Nothing,
+    /// All maps.
+    Whole,
+    /// All maps, of inputs that come row by row where the rest of the graph has no need of them.
+    ByRows,
 }
 
 /// A part of a graph as tract runs it.
@@ -78,7 +92,7 @@ impl State {
     }
 }
 
-fn prepare(model: &Model, tile: &[usize], own: bool) -> Result<Box<dyn Plan>, BackendError> {
+fn prepare(model: &Model, tile: &[usize], own: Own) -> Result<Box<dyn Plan>, BackendError> {
     let (mut proto, dropped) = model.restricted(tile).ok_or_else(|| BackendError::TooSmall {
         what: model.name.clone(),
         got: tile.to_vec(),
@@ -104,7 +118,9 @@ fn prepare(model: &Model, tile: &[usize], own: bool) -> Result<Box<dyn Plan>, Ba
         graph.output.truncate(model.contract.outputs.len());
         prune(graph);
     }
-    if own && let Some(graph) = proto.graph.clone() {
+    if own != Own::Nothing
+        && let Some(graph) = proto.graph.clone()
+    {
         let named = || model.contract.inputs.iter().map(|i| i.name.clone()).zip(inputs.iter().cloned());
         let shapes = match shapes(&graph, named()) {
             Ok(shapes) => shapes,
@@ -114,13 +130,17 @@ fn prepare(model: &Model, tile: &[usize], own: bool) -> Result<Box<dyn Plan>, Ba
                 shapes
             }
         };
-        let parts = cut(graph, &model.contract.banks, &shape.dropped, &shapes, tile)
+        let parts = cut(graph, &model.contract.banks, &shape.dropped, &shapes, tile, own == Own::ByRows)
             .map_err(|e| failed("binding the banks", e.to_string()))?;
-        if let Some(Cut { flow, given, rest }) = parts {
+        if let Some(Cut { flow, given, by_rows, rest }) = parts {
             let small = !rest.output.is_empty();
             proto.graph = Some(rest);
             let rest = small.then(|| prepared(&proto)).transpose().map_err(engine("preparing the plan"))?;
-            return Ok(Box::new(TractPlan { shape, work: Work::Flow { flow: Box::new(flow), given, rest } }));
+            if rest.iter().any(|rest| rest.used.iter().any(|input| by_rows.contains(input))) {
+                // Of what the rest reads it needs all.
+                return prepare(model, tile, Own::Whole);
+            }
+            return Ok(Box::new(TractPlan { shape, work: Work::Flow { flow: Box::new(flow), given, by_rows, rest } }));
         }
     }
     if let Some(graph) = proto.graph.as_mut() {
@@ -192,7 +212,7 @@ enum Work {
     /// tract the whole graph.
     Whole(State),
     /// The flow all maps, tract the small rest: gains, steps, noise.
-    Flow { flow: Box<Flow>, given: Vec<Given>, rest: Option<State> },
+    Flow { flow: Box<Flow>, given: Vec<Given>, by_rows: Vec<usize>, rest: Option<State> },
 }
 
 struct TractPlan {
@@ -216,10 +236,50 @@ impl Plan for TractPlan {
         inputs: &[ArrayViewD<'_, f32>],
         outputs: &mut [ArrayViewMutD<'_, f32>],
     ) -> Result<(), BackendError> {
-        check_shapes(&self.shape.names, &self.shape.inputs, inputs, &self.shape.outputs, outputs)?;
+        // Inputs that were bound by rows are here as a whole.
+        let columns = self.shape.outputs.first().and_then(|o| o.last()).copied().unwrap_or(1);
+        let rows = |input: usize, plane: usize, row: usize, out: &mut [f32]| {
+            let view = &inputs[input];
+            let height = view.shape().iter().rev().nth(1).copied().unwrap_or(1);
+            let from = (plane * height + row) * columns;
+            match view.as_slice() {
+                Some(values) => out.copy_from_slice(&values[from..from + columns]),
+                None => out.iter_mut().zip(view.iter().skip(from)).for_each(|(o, v)| *o = *v),
+            }
+        };
+        check_shapes(&self.shape.names, &self.shape.inputs, inputs, &[], &self.shape.outputs, outputs)?;
+        self.compute(inputs, &rows, outputs)
+    }
+
+    fn by_rows(&self) -> &[usize] {
+        match &self.work {
+            Work::Whole(_) => &[],
+            Work::Flow { by_rows, .. } => by_rows,
+        }
+    }
+
+    fn run_by_rows(
+        &mut self,
+        inputs: &[ArrayViewD<'_, f32>],
+        rows: Rows<'_>,
+        outputs: &mut [ArrayViewMutD<'_, f32>],
+    ) -> Result<(), BackendError> {
+        let Shape { names, inputs: expected, outputs: made, .. } = &self.shape;
+        check_shapes(names, expected, inputs, self.by_rows(), made, outputs)?;
+        self.compute(inputs, rows, outputs)
+    }
+}
+
+impl TractPlan {
+    fn compute(
+        &mut self,
+        inputs: &[ArrayViewD<'_, f32>],
+        rows: Rows<'_>,
+        outputs: &mut [ArrayViewMutD<'_, f32>],
+    ) -> Result<(), BackendError> {
         match &mut self.work {
             Work::Whole(state) => run_whole(state, inputs, outputs),
-            Work::Flow { flow, given, rest } => run_flow(flow, given, rest.as_mut(), inputs, outputs),
+            Work::Flow { flow, given, rest, .. } => run_flow(flow, given, rest.as_mut(), inputs, rows, outputs),
         }
     }
 }
@@ -240,6 +300,7 @@ fn run_flow(
     given: &[Given],
     rest: Option<&mut State>,
     inputs: &[ArrayViewD<'_, f32>],
+    rows: Rows<'_>,
     outputs: &mut [ArrayViewMutD<'_, f32>],
 ) -> Result<(), BackendError> {
     let rest = rest.map(|state| run(state, inputs)).transpose()?.unwrap_or_default();
@@ -257,7 +318,7 @@ fn run_flow(
     for output in outputs {
         slices.push(output.as_slice_mut().ok_or_else(scattered)?);
     }
-    flow.run(&values, &mut slices);
+    flow.run(&values, rows, &mut slices);
     Ok(())
 }
 
@@ -265,6 +326,53 @@ fn run_flow(
 mod tests {
     use super::*;
     use std::path::Path;
+
+    #[test]
+    fn inputs_by_rows_give_the_same_bits_as_whole_ones() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("models");
+        let files = std::fs::read_dir(folder).expect("the models").map(|e| e.expect("an entry").path());
+        let mut compared = 0;
+        for path in files.filter(|p| p.extension().is_some_and(|e| e == "onnx")) {
+            let Ok(model) = Model::load(&path) else { continue };
+            let tile: Vec<usize> = model.smallest().iter().map(|n| n + 43).collect();
+            let inputs = model.made_up_inputs(&tile, true);
+            let whole: Vec<_> = inputs.iter().map(|a| a.view()).collect();
+            let mut by_rows = Tract.prepare_by_rows(&model, &tile).expect("a plan");
+            // Everything that is a map comes by rows, but in series.
+            let maps = inputs.iter().enumerate().filter(|(_, a)| tile.len() == 2 && a.shape().ends_with(&tile));
+            assert_eq!(by_rows.by_rows(), maps.map(|(i, _)| i).collect::<Vec<_>>(), "{}", path.display());
+            let given = whole.iter().enumerate().map(|(i, a)| {
+                let taken = by_rows.by_rows().contains(&i);
+                if taken { ndarray::aview1::<f32>(&[]).into_dyn() } else { a.clone() }
+            });
+            let given: Vec<_> = given.collect();
+            let asked = std::cell::RefCell::new(std::collections::HashSet::new());
+            let rows = |input: usize, plane: usize, row: usize, out: &mut [f32]| {
+                assert!(asked.borrow_mut().insert((input, plane, row)), "asked twice for {input}, {plane}, {row}");
+                let values = inputs[input].as_slice().expect("row-major");
+                out.copy_from_slice(&values[(plane * tile[0] + row) * tile[1]..][..tile[1]]);
+            };
+            let shape: Vec<usize> = [1].iter().chain(&tile).copied().collect();
+            let empty = || vec![ndarray::ArrayD::<f32>::zeros(shape.clone()); model.contract.outputs.len()];
+            let mut results = [empty(), empty(), empty()];
+            let mut whole_plan = Tract.prepare(&model, &tile).expect("a plan");
+            for (k, outputs) in results.iter_mut().enumerate() {
+                let mut views: Vec<_> = outputs.iter_mut().map(|a| a.view_mut()).collect();
+                match k {
+                    0 => whole_plan.run(&whole, &mut views),
+                    1 => by_rows.run_by_rows(&given, &rows, &mut views),
+                    _ => by_rows.run(&whole, &mut views),
+                }
+                .expect("it is computed");
+            }
+            let bits = |a: &ndarray::ArrayD<f32>| a.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+            for (a, (b, c)) in results[0].iter().zip(results[1].iter().zip(&results[2])) {
+                assert!(bits(a) == bits(b) && bits(a) == bits(c), "{}", path.display());
+                compared += 1;
+            }
+        }
+        assert!(compared > 20, "{compared} compared");
+    }
 
     #[test]
     fn shapes_are_those_of_the_engines_analysis() {

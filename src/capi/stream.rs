@@ -223,7 +223,7 @@ pub unsafe extern "C" fn mollifier_set_field(
         let field = ArrayView2::from_shape(stream.shape, values)?.to_owned();
         stream.set(|s| {
             s.options.givens.constants.remove(name);
-            s.options.givens.fields.insert(name.to_owned(), field);
+            s.options.givens.fields.insert(name.to_owned(), field.into_shared());
             Ok(())
         })
     })

@@ -124,7 +124,7 @@ fn time_fields(model: &Model, backend: &dyn Backend, shape: [usize; 2], threads:
                 frames = window.outer_iter().map(|f| f.iter().copied().collect()).collect();
             }
             InputRole::Field => {
-                let field = values.index_axis(Axis(0), 0).to_owned().into_dimensionality()?;
+                let field = values.index_axis(Axis(0), 0).to_owned().into_dimensionality()?.into_shared();
                 givens.fields.insert(input.name.clone(), field);
             }
             InputRole::Constant => {

@@ -42,7 +42,7 @@ pub(crate) fn gather(
                     let message = format!("--with {name}: {e}");
                     e.context(message)
                 })?;
-                givens.fields.insert(name.clone(), field);
+                givens.fields.insert(name.clone(), field.into_shared());
             }
             Some(input) if may_be_given(input) => {
                 let what = &input.description;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use mollifier::model::Kind;
-use mollifier::source::{Frame, Input, OpenOptions, Read, open};
+use mollifier::source::{Frame, Input, OpenOptions, Pixels, Read, open};
 use ndarray::Array2;
 
 use super::args::RunArgs;
@@ -67,6 +67,13 @@ pub(crate) fn first_frame(path: &Path) -> Result<Array2<f32>> {
     if source.read(&mut frame)? == Read::End {
         return Err(misuse(format!("{name}: got no frame, expected one")));
     }
-    let pixels = &frame.pixels;
-    Ok(Array2::from_shape_fn(frame.shape, |(y, x)| pixels.get(y * frame.shape[1] + x) as f32))
+    let values = match frame.pixels {
+        Pixels::F32(values) => values,
+        pixels => (0..pixels.len()).map(|i| pixels.get(i) as f32).collect(),
+    };
+    let got = values.len();
+    Array2::from_shape_vec(frame.shape, values).map_err(|_| {
+        let [rows, columns] = frame.shape;
+        misuse(format!("{name}: got {got} values, expected {rows} x {columns}"))
+    })
 }

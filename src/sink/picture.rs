@@ -45,7 +45,10 @@ impl Look {
 
 /// The map that a picture shows.
 pub(super) struct Shown<'a> {
+    /// As it was computed, or as it is drawn.
     pub(super) values: &'a [f32],
+    /// Its rows and columns.
+    pub(super) shape: [usize; 2],
     pub(super) frame: u64,
     pub(super) time: f64,
     /// Maps in the whole output, this one being the last.
@@ -91,7 +94,7 @@ impl Colors {
 }
 
 /// Size of the drawn map, (y, x) in pixels of the picture.
-fn drawn_size(shape: [usize; 2], y: Option<&Step>, x: Option<&Step>) -> [u32; 2] {
+pub(super) fn drawn_size(shape: [usize; 2], y: Option<&Step>, x: Option<&Step>) -> [u32; 2] {
     let ratio = match (y, x) {
         (Some(y), Some(x)) => (y.value / x.value).clamp(1.0 / MOST_ELONGATED, MOST_ELONGATED),
         _ => 1.0,
@@ -104,15 +107,14 @@ fn drawn_size(shape: [usize; 2], y: Option<&Step>, x: Option<&Step>) -> [u32; 2]
 }
 
 /// The map with another number of pixels: the nearest value where it grows, the mean of what is there (NaN where
-/// nothing is) where it shrinks.
-fn resample(values: &[f32], shape: [usize; 2], drawn: [u32; 2]) -> Vec<f32> {
+/// nothing is) where it shrinks. Appended to `out`.
+pub(super) fn resample(values: &[f32], shape: [usize; 2], [height, width]: [usize; 2], out: &mut Vec<f32>) {
     let spans = |from: usize, to: usize| -> Vec<(usize, usize)> {
         let edge = |i: usize| i * from / to;
         (0..to).map(|i| (edge(i), edge(i + 1).max(edge(i) + 1))).collect()
     };
-    let [height, width] = drawn.map(|n| n as usize);
     let (rows, columns) = (spans(shape[0], height), spans(shape[1], width));
-    let mut out = Vec::with_capacity(height * width);
+    out.reserve(height * width);
     for (y0, y1) in rows {
         for &(x0, x1) in &columns {
             let (mut sum, mut count) = (0.0_f64, 0_u32);
@@ -125,7 +127,6 @@ fn resample(values: &[f32], shape: [usize; 2], drawn: [u32; 2]) -> Vec<f32> {
             out.push(if count > 0 { (sum / f64::from(count)) as f32 } else { f32::NAN });
         }
     }
-    out
 }
 
 /// Draw a map, axes (y, x).
@@ -149,7 +150,8 @@ pub(super) fn draw_map(info: &MapInfo, shown: &Shown<'_>) -> Canvas {
     canvas.text(&bold.fitting(&title, inner), (left, look.margin + 8 * zoom), Alignment::Left, bold, INK);
     canvas.text(&plain.fitting(&subtitle, inner), (left, look.margin + 30 * zoom), Alignment::Left, plain, FAINT);
 
-    let small = resample(shown.values, info.shape, drawn);
+    let mut small = Vec::new();
+    resample(shown.values, shown.shape, drawn.map(|n| n as usize), &mut small);
     for (y, row) in (top..).zip(small.chunks_exact(width as usize)) {
         for (x, value) in (left..).zip(row) {
             canvas.set(x, y, colors.as_ref().map_or(MISSING, |c| c.of(*value)));
@@ -270,6 +272,11 @@ mod tests {
     #[test]
     fn shrinking_takes_means_and_leaves_gaps_out() {
         let nan = f32::NAN;
+        let resample = |values: &[f32], shape, drawn| {
+            let mut out = Vec::new();
+            resample(values, shape, drawn, &mut out);
+            out
+        };
         let small = resample(&[1.0, 3.0, nan, nan, 5.0, 7.0, nan, 2.0], [2, 4], [1, 2]);
         assert_eq!(small, [4.0, 2.0]);
         assert!(resample(&[nan; 4], [2, 2], [1, 1])[0].is_nan());

@@ -5,15 +5,17 @@ use std::path::Path;
 
 use super::canvas::Canvas;
 use super::part::{Block, Part, Site, Start, Writer};
-use super::picture::{Shown, draw_map};
+use super::picture::{Shown, draw_map, drawn_size, resample};
 use super::plot::{Envelope, draw_series};
 use super::{MapInfo, SeriesInfo, SinkError};
 
-/// Writes `NAME.png` of maps: keeps the last one.
+/// Writes `NAME.png` of maps: keeps the last one, no larger than it will be drawn.
 pub(super) struct PictureWriter {
     part: Part,
     info: MapInfo,
     last: Vec<f32>,
+    /// Rows and columns of what is kept.
+    shape: [usize; 2],
     frame: u64,
     time: f64,
     maps: u64,
@@ -22,21 +24,28 @@ pub(super) struct PictureWriter {
 impl PictureWriter {
     pub(super) fn maps(dir: &Path, info: &MapInfo, start: Start) -> Result<Self, SinkError> {
         let part = Part::open(dir, &info.name, "png", start)?;
-        Ok(Self { part, info: info.clone(), last: Vec::new(), frame: 0, time: 0.0, maps: 0 })
+        let drawn = drawn_size(info.shape, info.spacing.y.as_ref(), info.spacing.x.as_ref()).map(|n| n as usize);
+        let shape = if drawn[0] * drawn[1] < info.shape[0] * info.shape[1] { drawn } else { info.shape };
+        Ok(Self { part, info: info.clone(), last: Vec::new(), shape, frame: 0, time: 0.0, maps: 0 })
     }
 }
 
 impl Writer for PictureWriter {
     fn write(&mut self, block: &Block<'_>) -> io::Result<()> {
         self.last.clear();
-        self.last.extend(block.values);
+        if self.shape == self.info.shape {
+            self.last.extend(block.values);
+        } else {
+            resample(block.values, self.info.shape, self.shape, &mut self.last);
+        }
         (self.frame, self.time) = (block.frame, block.time);
         self.maps += 1;
         Ok(())
     }
 
     fn finish(&mut self) -> io::Result<()> {
-        let shown = Shown { values: &self.last, frame: self.frame, time: self.time, maps: self.maps };
+        let Self { shape, frame, time, maps, .. } = *self;
+        let shown = Shown { values: &self.last, shape, frame, time, maps };
         save(&mut self.part, &draw_map(&self.info, &shown))
     }
 

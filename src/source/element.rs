@@ -62,18 +62,35 @@ impl Element {
         }
     }
 
-    /// Replace `pixels` by the values in `bytes`, reusing its buffer where the type fits.
+    /// Replace `pixels` by the values in `bytes`, reusing its buffer where the type fits; see [`append`](Self::append).
+    ///
+    /// # Errors
+    /// As there.
+    pub(super) fn decode(
+        self,
+        bytes: &[u8],
+        endian: Endian,
+        pixels: &mut Pixels,
+        place: impl FnOnce() -> Place,
+    ) -> Result<(), SourceError> {
+        pixels.clear();
+        self.append(bytes, endian, pixels, bytes.len() / self.size(), place)
+    }
+
+    /// Append the values in `bytes` to `pixels`, which become of another type where they are of another; in the end there
+    /// will be `total`.
     ///
     /// u8 and bool stay u8, u16 stays u16; i8, i16 and f16 become f32, 32-bit integers f64: all exact. A 64-bit
     /// integer becomes f64 where that is exact.
     ///
     /// # Errors
     /// A 64-bit integer that f64 cannot hold.
-    pub(super) fn decode(
+    pub(super) fn append(
         self,
         bytes: &[u8],
         endian: Endian,
         pixels: &mut Pixels,
+        total: usize,
         place: impl FnOnce() -> Place,
     ) -> Result<(), SourceError> {
         macro_rules! refill {
@@ -82,7 +99,7 @@ impl Element {
                     Pixels::$variant(out) => out,
                     _ => Vec::new(),
                 };
-                out.clear();
+                out.reserve_exact(total.saturating_sub(out.len()));
                 let (chunks, _) = bytes.as_chunks::<{ size_of::<$stored>() }>();
                 let convert = $convert;
                 match endian {

@@ -34,6 +34,16 @@ impl Pixels {
         self.len() == 0
     }
 
+    /// Remove all pixels; their memory stays.
+    pub fn clear(&mut self) {
+        match self {
+            Self::U8(v) => v.clear(),
+            Self::U16(v) => v.clear(),
+            Self::F32(v) => v.clear(),
+            Self::F64(v) => v.clear(),
+        }
+    }
+
     /// The value of pixel `i` (row-major) in double precision.
     ///
     /// # Panics

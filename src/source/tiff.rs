@@ -21,6 +21,8 @@ use super::follow::{Follow, Settling};
 use super::{FrameInfo, FrameSource, OpenOptions, Part, Place, Read, SourceError};
 use crate::source::{Described, Frame, Pixels};
 
+/// Bytes that are read at a time.
+const PIECE: u64 = 1 << 20;
 const COMPRESSION_NONE: u64 = 1;
 const WHITE_IS_ZERO: u64 = 0;
 const PALETTE: u64 = 3;
@@ -220,8 +222,8 @@ impl TiffSource {
             return Err(SourceError::Changed { place: self.place(), got, expected });
         }
         if page.is_plain() {
-            self.read_strips(&page)?;
-            self.decode(pixels, element, self.header.endian, page.samples as usize)?;
+            self.read_strips(&page, pixels)?;
+            to_luminance(pixels, page.samples as usize);
         } else {
             self.decompress(&page, position)?;
             self.decode(pixels, element, Endian::NATIVE, page.samples as usize)?;
@@ -245,20 +247,35 @@ impl TiffSource {
         read.map_err(SourceError::io(place))
     }
 
-    fn read_strips(&mut self, page: &Page) -> Result<(), SourceError> {
+    /// Read an uncompressed page in pieces: no second copy of a large one is made.
+    fn read_strips(&mut self, page: &Page, pixels: &mut Pixels) -> Result<(), SourceError> {
         let expected = page.bytes(self.element);
+        let size = self.element.size();
+        if expected > self.length {
+            let got = format!("a file of {} bytes", self.length);
+            return Err(SourceError::malformed(self.place(), got, format!("{expected} bytes of image data")));
+        }
+        let mut read = 0;
         self.scratch.clear();
+        pixels.clear();
         for (&offset, &count) in page.offsets.iter().zip(&page.counts) {
             // Writers pad the last strip, or leave the count of a single strip wrong: the page's size decides.
-            let missing = expected - self.scratch.len() as u64;
-            let count = if page.offsets.len() == 1 { expected } else { count.min(missing) };
-            self.read_stored(offset, count)?;
+            let count = if page.offsets.len() == 1 { expected } else { count.min(expected - read) };
+            for from in (0..count).step_by(PIECE as usize) {
+                let piece = PIECE.min(count - from);
+                self.read_stored(offset.saturating_add(from), piece)?;
+                read += piece;
+                // A value may lie across two strips.
+                let whole = self.scratch.len() / size * size;
+                let stored = &self.scratch[..whole];
+                self.element.append(stored, self.header.endian, pixels, expected as usize / size, || self.place())?;
+                self.scratch.drain(..whole);
+            }
         }
-        if self.scratch.len() as u64 == expected {
+        if read == expected {
             return Ok(());
         }
-        let got = format!("{} bytes of image data", self.scratch.len());
-        Err(SourceError::malformed(self.place(), got, format!("{expected} bytes")))
+        Err(SourceError::malformed(self.place(), format!("{read} bytes of image data"), format!("{expected} bytes")))
     }
 
     /// One compressed or tiled page into the scratch buffer, in this machine's byte order.

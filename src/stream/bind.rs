@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ndarray::Array2;
+use ndarray::ArcArray2;
 
 use crate::model::{Contract, Input, InputRole};
 
@@ -13,7 +13,7 @@ pub struct Givens {
     /// that are known better than the recording tells.
     pub constants: BTreeMap<String, f64>,
     /// Fields by input name, axes (y, x), one value a pixel of the recording.
-    pub fields: BTreeMap<String, Array2<f32>>,
+    pub fields: BTreeMap<String, ArcArray2<f32>>,
     /// Sample distance along each tiled axis in the grid's order: (y, x), or (t) for series.
     pub spacing: Vec<f64>,
     /// Time between frames, in the unit that times and rates are meant in (not for series: see `spacing`).
@@ -144,7 +144,7 @@ pub(crate) enum Feed {
     Valid,
     Time,
     Spacing,
-    Field(Array2<f32>),
+    Field(ArcArray2<f32>),
     /// The same number everywhere, whatever the input's axes.
     Number(f32),
     Noise,

@@ -16,6 +16,14 @@ pub trait Planner {
     /// # Errors
     /// As [`Backend::prepare`].
     fn prepare(&self, tile: &[usize]) -> Result<Box<dyn Plan>, BackendError>;
+
+    /// The same for a caller that has the maps' rows at hand.
+    ///
+    /// # Errors
+    /// As [`Backend::prepare_by_rows`].
+    fn prepare_by_rows(&self, tile: &[usize]) -> Result<Box<dyn Plan>, BackendError> {
+        self.prepare(tile)
+    }
 }
 
 /// A model and the backend that computes it.
@@ -38,5 +46,9 @@ impl Planner for Engine<'_> {
 
     fn prepare(&self, tile: &[usize]) -> Result<Box<dyn Plan>, BackendError> {
         self.backend.prepare(self.model, tile)
+    }
+
+    fn prepare_by_rows(&self, tile: &[usize]) -> Result<Box<dyn Plan>, BackendError> {
+        self.backend.prepare_by_rows(self.model, tile)
     }
 }

@@ -30,6 +30,9 @@ use crate::source::{Frame, FrameSource, Read};
 /// How long the computing thread waits for a frame before it looks at the stop flag.
 const PATIENCE: Duration = Duration::from_millis(100);
 
+/// Bytes of frames that wait for the model where the source can wait as well.
+const WAITING: usize = 32 << 20;
+
 /// A frame may come again, or late, by up to this many indices: it is passed over. One further back is a recording that
 /// has started anew, of which nothing must go by unnoticed.
 const LATEST: u64 = 64;
@@ -46,7 +49,7 @@ pub struct FieldOptions {
     pub threads: usize,
     /// Largest tile, (y, x) in pixels; `None` chooses.
     pub max_tile: Option<[usize; 2]>,
-    /// Frames that the queue between source and model holds.
+    /// Frames that the queue between source and model holds at most; fewer large ones where the source waits.
     pub queue: usize,
     /// What happens when it is full.
     pub on_full: OnFull,
@@ -136,7 +139,13 @@ pub fn run_fields(
 ) -> Result<Report, StreamError> {
     let info = source.info();
     let (name, shape, count) = (info.name.clone(), info.shape, info.count);
-    let (producer, consumer) = bounded(options.queue, options.on_full, Arc::clone(&options.stop));
+    let queue = match options.on_full {
+        // Nothing is lost by reading later.
+        OnFull::Block => (WAITING / (4 * shape[0] * shape[1]).max(1)).clamp(2, options.queue.max(2)).min(options.queue),
+        OnFull::Fail | OnFull::DropOldest => options.queue,
+    };
+    let options = &FieldOptions { queue, ..options.clone() };
+    let (producer, consumer) = bounded(queue, options.on_full, Arc::clone(&options.stop));
     let mut pipeline = Pipeline::new(planner, name, shape, count, &consumer.waker(), options.clone())?;
     pipeline.catch_up(source.as_mut())?;
     let capture = Capture::spawn(producer, move |frame: &mut Frame| source.read(frame))?;
@@ -152,7 +161,11 @@ pub(super) struct Pipeline {
     options: FieldOptions,
     name: String,
     shape: [usize; 2],
-    feeds: Vec<Feed>,
+    feeds: Arc<[Feed]>,
+    /// Frames that fell out of the window; tiles may still be computed from them.
+    fallen: Vec<Arc<Prepared>>,
+    /// Frames that were taken in without the buffers of an older one.
+    prepared: usize,
     grid: TileGrid,
     lanes: Lanes,
     window: Window,
@@ -190,7 +203,7 @@ impl Pipeline {
     ) -> Result<Self, StreamError> {
         let contract = planner.contract();
         check(contract)?;
-        let feeds = bind(contract, &options.givens, Some(shape))?;
+        let feeds: Arc<[Feed]> = bind(contract, &options.givens, Some(shape))?.into();
         let threads = options.threads.max(1);
         let few = count.is_some_and(|frames| frames < (contract.window + threads) as u64);
         let grid = match options.max_tile {
@@ -199,6 +212,8 @@ impl Pipeline {
         };
         let most_pending = if few { 1 } else { threads };
         let lanes = Lanes::new(planner, &grid.tile, threads.min(most_pending * grid.tiles.len()), wake, |lane| {
+            lane.drawn.feeds = Arc::clone(&feeds);
+            lane.drawn.columns = grid.tile[1];
             for (i, feed) in feeds.iter().enumerate() {
                 match feed {
                     Feed::Number(v) => lane.input(i).fill(*v),
@@ -220,6 +235,8 @@ impl Pipeline {
             name,
             shape,
             feeds,
+            fallen: Vec::new(),
+            prepared: 0,
             grid,
             lanes,
             window: Window::new(contract.window, contract.delay),
@@ -247,7 +264,6 @@ impl Pipeline {
     ) -> Result<(), StreamError> {
         let stop = Arc::clone(&self.options.stop);
         let stopped = || stop.load(Ordering::Acquire);
-        let mut spent: Option<Prepared> = None;
         let [read, dropped, passed_over] =
             [self.report.read, self.report.dropped_by_queue, self.report.windows_passed_over];
         let mut before = self.options.before.newest();
@@ -260,6 +276,8 @@ impl Pipeline {
             if self.pending.len() >= self.most_pending || stopped() {
                 continue;
             }
+            // Before the source is given room for another frame, for which it would take memory else.
+            self.recycle(&mut frames);
             let captured = match self.ahead.take() {
                 Some(item) => Captured { item, at: Instant::now() },
                 None => match frames.pop(PATIENCE) {
@@ -290,10 +308,9 @@ impl Pipeline {
             self.report.read = read + self.taken + frames.dropped();
             self.report.most_queued = self.report.most_queued.max(frames.depth() + 1);
 
-            spent = self.window.push(captured.item, captured.at, self.options.saturation, spent.take());
-            if let Some(old) = &mut spent {
-                frames.recycle(Captured { item: std::mem::take(&mut old.frame), at: old.arrived });
-            }
+            let husk = self.husk();
+            let fallen = self.window.push(captured.item, captured.at, self.options.saturation, husk);
+            self.fallen.extend(fallen);
             self.count_invalid();
             self.report.windows_passed_over = passed_over + self.window.passed_over();
             if self.window.complete() {
@@ -310,6 +327,24 @@ impl Pipeline {
         self.losses.tell(self.report.dropped_by_queue, true);
         self.report.left_in_queue = frames.depth() as u64;
         Ok(())
+    }
+
+    /// A frame that fell out of the window and that no tile is computed from, for its buffers. Until there are as many as
+    /// may ever be held at once none is given, so that later ones cost no memory, however the threads run.
+    fn husk(&mut self) -> Option<Arc<Prepared>> {
+        if self.prepared < self.window.size() + self.most_pending + 1 {
+            self.prepared += 1;
+            return None;
+        }
+        let free = self.fallen.iter().position(|old| Arc::strong_count(old) == 1)?;
+        Some(self.fallen.swap_remove(free))
+    }
+
+    /// Give the source the buffers of frames from which nothing is computed any more.
+    fn recycle(&mut self, frames: &mut Consumer<Captured<Frame>>) {
+        for old in self.fallen.iter_mut().filter_map(Arc::get_mut).filter(|old| !old.frame.pixels.is_empty()) {
+            frames.recycle(Captured { item: std::mem::take(&mut old.frame), at: old.arrived });
+        }
     }
 
     /// Fill the window with the frames that an earlier stream had in it, and see whether they are the same.
@@ -400,7 +435,8 @@ impl Pipeline {
         };
         let maps = self.spare.pop();
         let maps = maps.unwrap_or_else(|| self.blank.iter().map(|_| Array2::zeros(self.shape)).collect());
-        let told = Told::new(&self.window, reference, &self.feeds);
+        let feeds = Arc::clone(&self.feeds);
+        let told = Told::new(&self.window, reference, &feeds);
         let mark = Mark {
             window: self.window.frames().map(|p| (p.frame.index, fingerprint(&p.statistics))).collect(),
             statistics: told.statistics,
@@ -438,7 +474,10 @@ impl Pipeline {
                     None => self.collect(true)?,
                 }
             };
-            told.fill(&self.window, &self.times, &self.feeds, &self.grid.tiles[tile], self.grid.tile, &mut lane);
+            told.fill(&self.times, &feeds, &mut lane);
+            lane.drawn.frames.extend(self.window.frames().map(Arc::clone));
+            lane.drawn.offset = told.statistics.offset;
+            lane.drawn.origin = self.grid.tiles[tile].origin;
             lane.job = Job { map, tile };
             if self.grid.is_whole()
                 && let Some(pending) = self.pending.back_mut()
@@ -594,36 +633,18 @@ impl Told {
         Self { statistics, uniform }
     }
 
-    /// Fill in a lane's inputs for one tile.
-    fn fill(&self, window: &Window, times: &[f64], feeds: &[Feed], tile: &Tile, shape: [usize; 2], lane: &mut Lane) {
-        let pixels = shape[0] * shape[1];
+    /// Fill in those of a lane's inputs that are no maps.
+    fn fill(&self, times: &[f64], feeds: &[Feed], lane: &mut Lane) {
         for (i, feed) in feeds.iter().enumerate() {
             let out = lane.input(i);
             match feed {
-                Feed::Recording => {
-                    for (p, out) in window.frames().zip(out.chunks_exact_mut(pixels)) {
-                        p.copy_tile(tile.origin, shape, self.statistics.offset, out);
-                    }
-                }
-                Feed::Valid => {
-                    for (p, out) in window.frames().zip(out.chunks_exact_mut(pixels)) {
-                        p.copy_validity(tile.origin, shape, out);
-                    }
-                }
-                Feed::Field(field) => {
-                    for (r, out) in out.chunks_exact_mut(shape[1]).enumerate() {
-                        let row = field.row(tile.origin[0] + r);
-                        let row = row.iter().skip(tile.origin[1]);
-                        out.iter_mut().zip(row).for_each(|(o, v)| *o = *v);
-                    }
-                }
                 Feed::Time => copy_f32(times, out),
                 Feed::Noise => out.fill(self.statistics.noise as f32),
                 Feed::Offset(_) => out.fill(self.statistics.offset as f32),
                 Feed::PhiLow => out.fill(self.statistics.levels.unwrap_or_default().0 as f32),
                 Feed::PhiHigh => out.fill(self.statistics.levels.unwrap_or_default().1 as f32),
-                // Written once, when the lane was made.
-                Feed::Number(_) | Feed::Spacing => {}
+                // Written once, when the lane was made, and drawn while it runs.
+                Feed::Number(_) | Feed::Spacing | Feed::Recording | Feed::Valid | Feed::Field(_) => {}
             }
         }
     }

@@ -8,6 +8,7 @@ use std::thread::{self, JoinHandle};
 
 use ndarray::{Array2, ArrayD, Axis};
 
+use super::drawn::Drawn;
 use super::engine::Planner;
 use super::error::StreamError;
 use crate::backend::{Plan, tensor_shape};
@@ -27,8 +28,11 @@ pub(crate) struct Job {
 /// One plan and the tensors it reads and writes, shaped for one tile.
 pub(crate) struct Lane {
     plan: Box<dyn Plan>,
+    /// Empty where the plan asks for rows.
     inputs: Vec<ArrayD<f32>>,
     outputs: Vec<ArrayD<f32>>,
+    /// Where the maps among the inputs come from, for images. Boxed, as lanes are passed between threads.
+    pub(crate) drawn: Box<Drawn>,
     worker: usize,
     /// What it computes, or computed last.
     pub(crate) job: Job,
@@ -37,12 +41,24 @@ pub(crate) struct Lane {
 impl Lane {
     /// Bind the model to one tile shape and allocate its tensors.
     pub(crate) fn new(planner: &dyn Planner, tile: &[usize]) -> Result<Self, StreamError> {
+        Ok(Self::with(planner.prepare(tile)?, planner, tile))
+    }
+
+    /// The same for tiles of images, whose maps are drawn from frames and fields.
+    pub(crate) fn of_images(planner: &dyn Planner, tile: &[usize]) -> Result<Self, StreamError> {
+        Ok(Self::with(planner.prepare_by_rows(tile)?, planner, tile))
+    }
+
+    fn with(plan: Box<dyn Plan>, planner: &dyn Planner, tile: &[usize]) -> Self {
         let contract = planner.contract();
-        let plan = planner.prepare(tile)?;
-        let inputs = contract.inputs.iter().map(|i| ArrayD::zeros(tensor_shape(contract, i, tile))).collect();
+        let input = |(i, input)| {
+            let shape = if plan.by_rows().contains(&i) { vec![0] } else { tensor_shape(contract, input, tile) };
+            ArrayD::zeros(shape)
+        };
+        let inputs = contract.inputs.iter().enumerate().map(input).collect();
         let shape: Vec<usize> = std::iter::once(1).chain(tile.iter().copied()).collect();
         let outputs = contract.outputs.iter().map(|_| ArrayD::zeros(shape.clone())).collect();
-        Ok(Self { plan, inputs, outputs, worker: 0, job: Job::default() })
+        Self { plan, inputs, outputs, drawn: Box::default(), worker: 0, job: Job::default() }
     }
 
     /// Banks that were left out because the tile is too small for them.
@@ -72,11 +88,18 @@ impl Lane {
         lent.map(|map| map.expect("two axes were lent")).collect()
     }
 
-    /// Compute the tile whose inputs were filled in.
+    /// Compute the tile whose inputs were filled in, and let go of the frames that it is drawn from.
     pub(crate) fn run(&mut self) -> Result<(), StreamError> {
-        let inputs: Vec<_> = self.inputs.iter().map(|a| a.view()).collect();
-        let mut outputs: Vec<_> = self.outputs.iter_mut().map(|a| a.view_mut()).collect();
-        Ok(self.plan.run(&inputs, &mut outputs)?)
+        let Self { plan, inputs, outputs, drawn, .. } = self;
+        for i in drawn.maps().filter(|i| !plan.by_rows().contains(i)) {
+            drawn.fill(i, inputs[i].as_slice_mut().expect("allocated in standard layout"));
+        }
+        let inputs: Vec<_> = inputs.iter().map(|a| a.view()).collect();
+        let mut outputs: Vec<_> = outputs.iter_mut().map(|a| a.view_mut()).collect();
+        let rows = |input: usize, plane: usize, row: usize, out: &mut [f32]| drawn.row(input, plane, row, out);
+        let result = plan.run_by_rows(&inputs, &rows, &mut outputs);
+        self.drawn.frames.clear();
+        Ok(result?)
     }
 }
 
@@ -111,7 +134,7 @@ impl Lanes {
             left_out: Vec::new(),
         };
         for worker in 0..count.max(1) {
-            let mut lane = Lane::new(planner, tile)?;
+            let mut lane = Lane::of_images(planner, tile)?;
             lane.worker = worker;
             fixed(&mut lane);
             lanes.left_out = lane.left_out().to_vec();

@@ -10,6 +10,7 @@
 
 mod bind;
 mod capture;
+mod drawn;
 mod engine;
 mod error;
 mod fields;

@@ -1,6 +1,7 @@
 //! The frames that one map is computed from.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::statistics::FrameStatistics;
@@ -21,6 +22,12 @@ pub struct Prepared {
 }
 
 impl Prepared {
+    /// None yet, with buffers to be filled.
+    fn empty() -> Arc<Self> {
+        let (frame, invalid, statistics) = Default::default();
+        Arc::new(Self { frame, arrived: Instant::now(), invalid, statistics })
+    }
+
     /// Copy the tile at `origin` with this `shape`, axes (y, x), into `out`, as f32 of the values minus `offset`.
     /// The difference is taken in f64.
     pub(crate) fn copy_tile(&self, origin: [usize; 2], shape: [usize; 2], offset: f64, out: &mut [f32]) {
@@ -74,7 +81,7 @@ fn copy_rows<T: Copy + Into<f64>>(
 /// index and time.
 #[derive(Debug)]
 pub struct Window {
-    frames: VecDeque<Prepared>,
+    frames: VecDeque<Arc<Prepared>>,
     size: usize,
     delay: usize,
     passed_over: u64,
@@ -96,21 +103,28 @@ impl Window {
         }
     }
 
-    /// Take in the next frame. Gives its own buffers back with the frame that fell out, once full.
+    /// Take in the next frame. Gives the frame that fell out, once full.
     ///
-    /// `recycled` lends buffers; the caller passes what the previous call gave back.
+    /// `recycled` lends buffers: a frame that fell out before and that nobody else holds.
     pub fn push(
         &mut self,
         frame: Frame,
         arrived: Instant,
         saturation: Saturation,
-        recycled: Option<Prepared>,
-    ) -> Option<Prepared> {
+        recycled: Option<Arc<Prepared>>,
+    ) -> Option<Arc<Prepared>> {
         let out = if self.frames.len() == self.size { self.frames.pop_front() } else { None };
-        let (mut invalid, mut statistics) = recycled.map_or_else(Default::default, |p| (p.invalid, p.statistics));
-        invalid.prepare(&frame, saturation, &mut statistics);
-        statistics.compute(&frame, &invalid);
-        self.frames.push_back(Prepared { frame, arrived, invalid, statistics });
+        let mut next = recycled.unwrap_or_else(Prepared::empty);
+        if Arc::get_mut(&mut next).is_none() {
+            next = Prepared::empty();
+        }
+        if let Some(next) = Arc::get_mut(&mut next) {
+            next.frame = frame;
+            next.arrived = arrived;
+            next.invalid.prepare(&next.frame, saturation, &mut next.statistics);
+            next.statistics.compute(&next.frame, &next.invalid);
+        }
+        self.frames.push_back(next);
         self.torn &= !self.full();
         if self.torn || (self.full() && !self.within_reach()) {
             self.passed_over += 1;
@@ -123,6 +137,12 @@ impl Window {
     pub fn tear(&mut self) {
         self.torn = !self.frames.is_empty() || self.size > 1;
         self.frames.clear();
+    }
+
+    /// Frames that a map needs.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.size
     }
 
     /// Whether there are as many frames as a map needs.
@@ -145,12 +165,12 @@ impl Window {
 
     /// The frame that the map belongs to, once the window is complete.
     #[must_use]
-    pub fn reference(&self) -> Option<&Prepared> {
+    pub fn reference(&self) -> Option<&Arc<Prepared>> {
         self.frames.get(self.size - 1 - self.delay)
     }
 
     /// The frames, oldest first.
-    pub fn frames(&self) -> impl Iterator<Item = &Prepared> {
+    pub fn frames(&self) -> impl Iterator<Item = &Arc<Prepared>> {
         self.frames.iter()
     }
 

@@ -29,6 +29,8 @@ pub(in crate::backend) struct Cut {
     pub(in crate::backend) flow: Flow,
     /// The flow's inputs, in its order; its outputs are the graph's.
     pub(in crate::backend) given: Vec<Given>,
+    /// The graph's inputs whose rows the flow asks for instead.
+    pub(in crate::backend) by_rows: Vec<usize>,
     /// The graph without what the flow computes: the same inputs, and the outputs that the flow is given.
     pub(in crate::backend) rest: pb::GraphProto,
 }
@@ -36,7 +38,8 @@ pub(in crate::backend) struct Cut {
 /// Cut `graph`, whose tensors have these shapes, for tiles of one shape, (y, x) or (sample).
 ///
 /// `banks` are those of the contract, of which `dropped` names the ones left out. `None` where something else than a
-/// bank, a small convolution or a pointwise operator stands behind one of them.
+/// bank, a small convolution or a pointwise operator stands behind one of them. With `by_rows` the flow asks for the rows
+/// of those inputs that are maps and that the rest does not read.
 ///
 /// # Errors
 /// A bank that cannot be bound.
@@ -46,6 +49,7 @@ pub(in crate::backend) fn cut(
     dropped: &[String],
     shapes: &HashMap<String, Vec<usize>>,
     tile: &[usize],
+    by_rows: bool,
 ) -> Result<Option<Cut>, BankError> {
     let mut actions = Vec::new();
     replace_banks(&mut graph, banks, dropped, tile, &mut actions)?;
@@ -55,7 +59,7 @@ pub(in crate::backend) fn cut(
         stand_in(&actions, &inputs, &outputs)
     });
     prune(&mut graph);
-    Ok(split(graph, actions, shapes, tile))
+    Ok(split(graph, actions, shapes, tile, by_rows))
 }
 
 /// The node of the newest action.
@@ -117,10 +121,11 @@ fn split(
     mut actions: Vec<Option<Action>>,
     shapes: &HashMap<String, Vec<usize>>,
     tile: &[usize],
+    by_rows: bool,
 ) -> Option<Cut> {
     let nodes = std::mem::take(&mut graph.node).into_iter();
     let (flowing, rest): (Vec<_>, Vec<_>) = nodes.partition(|n| n.op_type == STAND_IN);
-    let made: Vec<&str> = flowing.iter().flat_map(|n| &n.output).map(String::as_str).collect();
+    let mut made: Vec<&str> = flowing.iter().flat_map(|n| &n.output).map(String::as_str).collect();
     let is_made = |name: &String| made.contains(&name.as_str());
     if rest.iter().any(|n| n.input.iter().any(is_made)) || !graph.output.iter().all(|o| is_made(&o.name)) {
         return None;
@@ -131,6 +136,21 @@ fn split(
             names.push(name);
         }
     }
+    let planes = |name: &str| {
+        let shape = shapes.get(name)?;
+        Some(shape[..shape.len().checked_sub(tile.len())?].iter().product::<usize>())
+    };
+    let input = |name: &str| graph.input.iter().position(|i| i.name == name);
+    let mut asked: Vec<(&str, usize)> = names
+        .iter()
+        .filter(|name| by_rows && tile.len() == 2 && shapes.get(**name).is_some_and(|s| s.ends_with(tile)))
+        // Its shape is known.
+        .filter(|name| !rest.iter().any(|n| n.op_type != "Shape" && n.input.iter().any(|i| i == *name)))
+        .filter_map(|name| Some((*name, input(name)?)))
+        .collect();
+    asked.sort_by_key(|(_, input)| *input);
+    names.retain(|name| !asked.iter().any(|(n, _)| n == name));
+    made.splice(0..0, asked.iter().map(|(name, _)| *name));
     let number = |name: &String| {
         let at = names.iter().chain(&made).position(|n| n == name);
         at.unwrap_or_default()
@@ -139,7 +159,7 @@ fn split(
     let mut rest_outputs = Vec::new();
     let mut given = Vec::with_capacity(names.len());
     for name in &names {
-        given.push(if let Some(i) = graph.input.iter().position(|i| i.name == *name) {
+        given.push(if let Some(i) = input(name) {
             Given::Input(i)
         } else if let Some(constant) = graph.initializer.iter().find(|t| t.name == *name) {
             Given::Constant(floats(constant)?)
@@ -149,17 +169,18 @@ fn split(
         });
     }
     let places = names.iter().map(|n| place(shapes.get(*n)?, tile)).collect::<Option<_>>()?;
-    let planes = |name: &str| {
-        let shape = shapes.get(name)?;
-        Some(shape[..shape.len().checked_sub(tile.len())?].iter().product::<usize>())
-    };
     let numbers = |names: &[String]| names.iter().map(number).collect();
     let task = |n: &pb::NodeProto| {
         let index = usize::try_from(n.attribute.first()?.i).ok()?;
         let action = actions.get_mut(index)?.take()?;
         Some(Task { action, reads: numbers(&n.input), makes: numbers(&n.output) })
     };
-    let tasks = flowing.iter().map(task).collect::<Option<_>>()?;
+    let rows = asked.iter().map(|(name, input)| {
+        let makes = vec![number(&(*name).to_owned())];
+        Some(Task { action: Action::Rows { input: *input, planes: planes(name)? }, reads: Vec::new(), makes })
+    });
+    let mut tasks: Vec<Task> = rows.collect::<Option<_>>()?;
+    tasks.extend(flowing.iter().map(task).collect::<Option<Vec<_>>>()?);
     let recipe = Recipe {
         size: match *tile {
             [rows, columns] => [rows, columns],
@@ -170,10 +191,11 @@ fn split(
         outputs: graph.output.iter().map(|o| number(&o.name)).collect(),
         tasks,
     };
+    let by_rows = asked.iter().map(|(_, input)| *input).collect();
     graph.node = rest;
     graph.output = rest_outputs;
     prune(&mut graph);
-    Some(Cut { flow: Flow::new(recipe), given, rest: graph })
+    Some(Cut { flow: Flow::new(recipe), given, by_rows, rest: graph })
 }
 
 /// Where the values of a tensor of this shape stand; it may be broadcast along any axis.

@@ -19,6 +19,7 @@ use std::ops::Range;
 
 use smallvec::SmallVec;
 
+use super::Rows;
 use crate::operator::{BoundBank, Convolution, Place, WIDEST};
 use program::{Argument, Instruction, Operator, Program, Target};
 use schedule::{BLOCK, Memory, Read, Schedule, Step, TaskShape, TensorShape, schedule};
@@ -26,6 +27,11 @@ use schedule::{BLOCK, Memory, Read, Schedule, Step, TaskShape, TensorShape, sche
 /// What is done to rows.
 #[derive(Debug)]
 enum Action {
+    /// Rows of an input of the graph, which are asked for.
+    Rows {
+        input: usize,
+        planes: usize,
+    },
     /// Of one input plane; one output tensor for each derivative.
     Bank(Box<BoundBank>),
     /// Of the first tensor read; the second one, if there is one, is added.
@@ -138,13 +144,14 @@ impl Flow {
         Self { recipe, steps, tensors, places, memory, scratch: vec![0.0; scratch] }
     }
 
-    /// Compute every output from the tensors that are given, both in the recipe's order and row-major.
+    /// Compute every output from the tensors that are given, both in the recipe's order and row-major, and from the
+    /// rows that are asked for.
     ///
     /// # Panics
     /// If a tensor is shorter than the one bound, or one is missing.
-    pub(super) fn run<'a>(&mut self, given: &[&[f32]], outputs: &mut [&'a mut [f32]]) {
+    pub(super) fn run<'a>(&mut self, given: &[&[f32]], asked: Rows<'_>, outputs: &mut [&'a mut [f32]]) {
         let Self { recipe, steps, tensors, places, memory, scratch } = self;
-        let height = recipe.size[0];
+        let [height, width] = recipe.size;
         assert_eq!((given.len(), outputs.len()), (recipe.given.len(), recipe.outputs.len()), "tensors");
         for (tensor, place) in tensors.iter().zip(places.iter_mut()) {
             *place = tensor.start;
@@ -186,6 +193,15 @@ impl Flow {
                     };
                     let place = |i: usize| places[task.makes[i]];
                     match &task.action {
+                        Action::Rows { input, planes } => {
+                            let place = place(0);
+                            for plane in 0..*planes {
+                                for y in rows.clone() {
+                                    let at = place.at(plane, y.cast_signed(), 0);
+                                    asked(*input, plane, y, &mut made[0].as_mut()[at..at + width]);
+                                }
+                            }
+                        }
                         Action::Bank(bank) => bank.run_rows(rows.clone(), input, &mut made, place, scratch),
                         Action::Pointwise(program) => program.run(rows.clone(), input, &mut made, place, scratch),
                         Action::Convolution(convolution) => {
@@ -243,7 +259,7 @@ impl Task {
         match &self.action {
             Action::Bank(bank) => bank.scratch_len(),
             Action::Pointwise(program) => program.scratch_len(),
-            Action::Convolution(_) => 0,
+            Action::Convolution(_) | Action::Rows { .. } => 0,
         }
     }
 
@@ -256,7 +272,7 @@ impl Task {
                 let reach = convolution.shape().reach()[0].cast_signed();
                 y.cast_signed() - reach..y.cast_signed() + reach + 1
             }
-            Action::Convolution(_) | Action::Pointwise(_) => same(y),
+            Action::Convolution(_) | Action::Pointwise(_) | Action::Rows { .. } => same(y),
         };
         let reads = self.reads.iter().enumerate();
         TaskShape {

@@ -98,8 +98,8 @@ pub(super) fn schedule(height: usize, tasks: &[TaskShape], tensors: &[TensorShap
                 Memory::Ring => {
                     (needed + BLOCK).next_multiple_of(BLOCK).min(all + tensor.rim.next_multiple_of(BLOCK) - tensor.rim)
                 }
-                // Each row is moved once on the average.
-                Memory::Straight => all.min(2 * needed),
+                // Each row is moved twice on the average, which is little beside what is computed of it.
+                Memory::Straight => all.min(needed + (needed / 2).next_multiple_of(BLOCK)),
             }
         })
         .collect();

@@ -320,7 +320,7 @@ impl Plan for OrtPlan {
         inputs: &[ArrayViewD<'_, f32>],
         outputs: &mut [ArrayViewMutD<'_, f32>],
     ) -> Result<(), BackendError> {
-        check_shapes(&self.names, &self.inputs, inputs, &self.outputs, outputs)?;
+        check_shapes(&self.names, &self.inputs, inputs, &[], &self.outputs, outputs)?;
         let backend = self.backend;
         self.compute(inputs, outputs).map_err(|e| BackendError::Engine {
             backend,
