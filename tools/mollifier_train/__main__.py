@@ -144,6 +144,7 @@ def run_fit(arguments: argparse.Namespace) -> int:
     fitted = fit_recording.fit_task(
         task,
         steps=arguments.steps,
+        finish=arguments.finish,
         radius=arguments.radius,
         weight=arguments.weight,
         seed=arguments.seed,
@@ -247,7 +248,8 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--column", help="of a CSV file with several")
     one.add_argument("--radius", type=int, nargs="+", help="of the kernels along each axis, in samples")
     one.add_argument("--weight", type=float, help="of the equation against the data")
-    one.add_argument("--steps", type=int, help="at most [default: the problem's own]")
+    one.add_argument("--steps", type=int, help="of Adam at most [default: the problem's own]")
+    one.add_argument("--finish", type=int, help="iterations of L-BFGS behind them at most [default: likewise]")
     one.add_argument("--patience", type=int, default=10, help="looks (40 in a fit) without gain [default: %(default)s]")
     one.add_argument("--seed", type=int, default=0, help="of the networks [default: 0]")
     one.add_argument("--out", type=Path, required=True, help="folder for fit.onnx and the maps")

@@ -131,6 +131,20 @@ def test_training_lowers_the_loss_and_stops_at_its_cap() -> None:
     assert record.capped
 
 
+def test_lbfgs_goes_on_where_adam_ends() -> None:
+    task = langevin_task(20_006, 5.0)
+    fit = bound(task, steps=150, rate=1e-2, finish=40)
+    _, record = train(fit, looks=5)
+    assert record.steps == 190
+    losses = {row["step"]: row["loss"] for row in record.history}
+    assert losses[190] < 0.8 * losses[150]
+    # As good a loss takes Adam alone several times as many steps.
+    _, alone = train(bound(task, steps=190, rate=1e-2), looks=1)
+    assert losses[190] < alone.history[-1]["loss"]
+    _, record = train(fit, cap=1e9, looks=5, stop=lambda record: record.steps > 150)
+    assert 150 < record.steps < 190
+
+
 @pytest.mark.parametrize(
     ("task", "form"),
     [
@@ -186,7 +200,18 @@ def test_fit_of_a_csv_series(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     rows = [f"{i * task.spacing[0]:.6f},{'' if i in (50, 51) else f'{u:.6f}'}" for i, u in enumerate(task.u)]
     (tmp_path / "log.csv").write_text("time,position\n" + "\n".join(rows) + "\n", encoding="utf-8")
     out = tmp_path / "out"
-    line = ["fit", str(tmp_path / "log.csv"), "--problem", "langevin", "--steps", "800", "--out", str(out)]
+    line = [
+        "fit",
+        str(tmp_path / "log.csv"),
+        "--problem",
+        "langevin",
+        "--steps",
+        "800",
+        "--finish",
+        "20",
+        "--out",
+        str(out),
+    ]
     assert main(line) == 0
     said = capsys.readouterr()
     assert "time step 0.00784314" in said.err
@@ -209,7 +234,7 @@ def test_fit_of_a_tiff(tmp_path: Path) -> None:
     )
     assert notes == []
     np.testing.assert_array_equal(loaded.seen, task.seen)
-    fitted = fit_recording.fit_task(loaded, steps=40, radius=(4, 4), quiet=True)
+    fitted = fit_recording.fit_task(loaded, steps=40, finish=0, radius=(4, 4), quiet=True)
     path = fit_recording.write(fitted, tmp_path / "out")
     said = command.call(["run", path, tmp_path / "plate.tif", "--unit", "u=K", "--unit", "m=K/s", "--out", path.parent])
     assert "mm^2/s" in said

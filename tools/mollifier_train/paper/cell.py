@@ -23,6 +23,7 @@ from ..problems import Recording
 from ..scores import correlation
 from . import memory, tasks
 from .derivatives import gradient, taylor
+from .fit_recording import fit_task
 from .fitting import Fit, Networks, Record, Settings, bind, mesh, train
 from .layer import Mollifier
 from .networks import Mlp, Scaled
@@ -40,7 +41,8 @@ class Cell:
     Attributes:
         part: of the study, such as `table`.
         problem: key of `tasks.SIMULATED`; `order-N` for a loss on one derivative of order N alone.
-        method: `mollified`, `mollified-weak`, `nested`, `nested-sampled`, `taylor`; `model` runs a shipped model.
+        method: `mollified`, `mollified-weak`, `nested`, `nested-sampled`, `taylor`; `model` runs a shipped model, `fit`
+            what the command of this name does.
         architecture: key of `networks.ARCHITECTURES`.
         noise: in per cent.
         field_seed: of the simulated recording.
@@ -219,11 +221,29 @@ def run_model(cell: Cell) -> dict[str, Any]:
     }
 
 
+def run_command(cell: Cell) -> dict[str, Any]:
+    """Fit the task's recording as `fit` does: samples kept out say when to end and which networks to keep."""
+    task = tasks.SIMULATED[cell.problem](cell.field_seed, cell.noise, **cell.task)
+    assert task.lam is not None
+    fitted = fit_task(task, seed=cell.field_seed % 1000, cap=cell.cap, quiet=True)
+    lam = np.asarray(fitted.fit.lambda_map(fitted.networks), np.float64)
+    return {
+        "correlation": correlation(lam, task.lam),
+        "l2": float(np.linalg.norm(lam - task.lam) / np.linalg.norm(task.lam)),
+        "best_step": fitted.best_step,
+        "held_out": fitted.held_out,
+        **summary(fitted.record, {}),
+        "history": [],
+    }
+
+
 def run(cell: Cell) -> dict[str, Any]:
     """Run a cell; the result names it and its settings."""
     started = time.monotonic()
     if cell.method == "model":
         result = run_model(cell)
+    elif cell.method == "fit":
+        result = run_command(cell)
     elif cell.problem.startswith("order-"):
         result = run_order(cell, int(cell.problem.removeprefix("order-")))
     else:

@@ -27,10 +27,10 @@ Array = NDArray[np.float64]
 LARGEST = 1_000_000
 """Points at which the field's network is evaluated in a step, the margin included: 5 GB of working memory."""
 DEFAULTS: dict[str, dict[str, Any]] = {
-    "langevin": {"radius": (16,), "steps": 3000, "weight": 0.01, "form": "smoothed"},
-    "heat": {"radius": (12, 12), "steps": 1600, "weight": 0.1, "form": "smoothed"},
-    "heat-transient": {"radius": (2, 12, 12), "steps": 1600, "weight": 0.1, "form": "smoothed"},
-    "reaction-diffusion": {"radius": (2, 8, 8), "steps": 1600, "weight": 0.01, "form": "weak"},
+    "langevin": {"radius": (16,), "steps": 3000, "finish": 0, "weight": 0.01, "form": "smoothed"},
+    "heat": {"radius": (12, 12), "steps": 800, "finish": 800, "weight": 0.1, "form": "smoothed"},
+    "heat-transient": {"radius": (2, 12, 12), "steps": 800, "finish": 800, "weight": 0.1, "form": "smoothed"},
+    "reaction-diffusion": {"radius": (2, 8, 8), "steps": 600, "finish": 300, "weight": 1.0, "form": "weak"},
 }
 """Of each problem, found on simulated recordings (seeds from 10,000)."""
 LENGTHS = ("pm", "angstrom", "nm", "um", "mm", "cm", "m", "km")
@@ -250,7 +250,7 @@ class HoldOut:
         if row["held_out"] == self.best:
             self.best_step = int(row["step"])
         if not self.quiet:
-            total = self.fit.settings.steps
+            total = self.fit.settings.steps + self.fit.settings.finish
             print(
                 f"step {row['step']} of {total}: data {row['data'] ** 0.5:.4f}, held out {row['held_out']:.4f}, "
                 f"equation {row['physics'] ** 0.5:.4f}, {record.clock_seconds:.0f} s",
@@ -283,6 +283,7 @@ def fit_task(
     task: Task,
     *,
     steps: int | None = None,
+    finish: int | None = None,
     radius: Sequence[int] | None = None,
     weight: float | None = None,
     seed: int = 0,
@@ -297,6 +298,7 @@ def fit_task(
     Args:
         task: the recording.
         steps: of Adam at most; the problem's own unless given.
+        finish: iterations of L-BFGS behind them at most; likewise.
         radius: of the kernels along each axis, in samples; likewise, and cut down to a small recording.
         weight: of the equation in the loss; likewise.
         seed: of the networks and of the samples kept out.
@@ -318,6 +320,7 @@ def fit_task(
         form=own["form"],
         radius=radius,
         steps=steps or own["steps"],
+        finish=own["finish"] if finish is None else finish,
         rate=1e-2,
         weight=own["weight"] if weight is None else weight,
         options={"gain": GAIN[task.name]},

@@ -42,6 +42,7 @@ class Settings:
         weight: of the equation's residual in the loss.
         sampled: of a plain network: number of grid points, drawn anew for each step, at which the residual is taken;
             0 takes all of them.
+        finish: iterations of L-BFGS behind the steps of Adam, on the same points throughout.
         options: of the architecture.
         lambda_width, lambda_depth: of lambda's network, the same fully connected one for every architecture.
         seed: of the networks' first weights.
@@ -56,6 +57,7 @@ class Settings:
     rate: float = 3e-3
     weight: float = 1.0
     sampled: int = 0
+    finish: int = 0
     options: Mapping[str, Any] = field(default_factory=dict)
     lambda_width: int = 32
     lambda_depth: int = 3
@@ -344,4 +346,72 @@ def train(
             record.history.append(row | dict(look(networks) if look else {}))
             if not np.isfinite(value) or (stop is not None and stop(record)):
                 break
-    return eqx.combine(arrays, static)[0], record
+    networks = eqx.combine(arrays, static)[0]
+    if fit.settings.finish and not record.capped:
+        networks = finish(fit, networks, record, cap=cap, looks=looks, look=look, stop=stop)
+    return networks, record
+
+
+MEMORY = 20
+"""Pairs of steps and slopes that L-BFGS remembers."""
+
+
+def finish(
+    fit: Fit,
+    networks: Networks,
+    record: Record,
+    *,
+    cap: float,
+    looks: int,
+    look: Callable[[Networks], Mapping[str, float]] | None,
+    stop: Callable[[Record], bool] | None,
+) -> Networks:
+    """Go on with L-BFGS, which gets further in fewer steps once the loss is smooth around the networks.
+
+    Args:
+        fit: recording and settings.
+        networks: after Adam.
+        record: of what happened so far; goes on.
+        cap: as of `train`, of both together.
+        looks: half as many are taken here.
+        look: as of `train`.
+        stop: as of `train`.
+
+    Returns:
+        the networks after the last iteration.
+    """
+    parameters, static = eqx.partition(networks, eqx.is_inexact_array)
+    key = jax.random.fold_in(jax.random.key(fit.settings.seed), 2)
+    optimiser = optax.lbfgs(memory_size=MEMORY)
+
+    def value(parameters: Any) -> jax.Array:  # noqa: ANN401 - a tree of arrays
+        return fit.loss(eqx.combine(parameters, static), key)[0]
+
+    def step(parameters: Any, state: Any) -> Any:  # noqa: ANN401
+        loss, slope = optax.value_and_grad_from_state(value)(parameters, state=state)
+        change, state = optimiser.update(slope, state, parameters, value=loss, grad=slope, value_fn=value)
+        return optax.apply_updates(parameters, change), state, loss
+
+    parts = eqx.filter_jit(fit.loss)
+    state = optimiser.init(parameters)
+    started = time.monotonic()
+    run = jax.jit(step).lower(parameters, state).compile()
+    record.compile_seconds += time.monotonic() - started
+    total, every = fit.settings.finish, max(fit.settings.finish // max(looks // 2, 1), 1)
+    for iteration in range(1, total + 1):
+        started, clock = time.process_time(), time.monotonic()
+        parameters, state, loss = run(parameters, state)
+        loss = float(loss)
+        record.steps += 1
+        record.clock_seconds += time.monotonic() - clock
+        record.step_seconds.append(time.process_time() - started)
+        record.seconds += record.step_seconds[-1]
+        record.capped = record.seconds >= cap and iteration < total
+        if iteration % every == 0 or iteration == total or record.capped:
+            networks = eqx.combine(parameters, static)
+            data, physics = (float(part) for part in parts(networks, key)[1])
+            row = {"step": record.steps, "seconds": record.seconds, "loss": loss, "data": data, "physics": physics}
+            record.history.append(row | dict(look(networks) if look else {}))
+            if not np.isfinite(loss) or record.capped or (stop is not None and stop(record)):
+                break
+    return eqx.combine(parameters, static)
