@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 use mollifier::fitted::{Evaluator, coordinates};
-use mollifier::model::{Fit, FitAxis, Kind, Output, Transform};
+use mollifier::model::{Fit, FitAxis, Output, Transform};
 use mollifier::source::Described;
 use mollifier::stream::{machine, peak_memory_bytes};
 use mollifier::units::{Spacing, Step};
@@ -277,9 +277,4 @@ impl Run {
         }
         recorded.map_or(Ok(()), Recorded::ended)
     }
-}
-
-/// Whether a fit's recording is a series or images.
-pub(crate) fn kind(fit: &Fit) -> Kind {
-    if fit.record.axes.len() == 1 { Kind::Series } else { Kind::Fields }
 }

@@ -6,7 +6,6 @@ use mollifier::source::{Frame, FrameSource, Input, Read, SampleSource, Samples, 
 
 use super::args::RunArgs;
 use super::failure::misuse;
-use super::fitted::kind;
 use super::input::open_options;
 
 /// A recording with the samples of a fit's own grid, read as it is needed.
@@ -39,8 +38,8 @@ impl Recorded {
     pub(crate) fn open(args: &RunArgs, fit: &Fit) -> Result<Self> {
         let name = args.input();
         let axes = &fit.record.axes;
-        let source = match open(&name, &open_options(args, kind(fit)))? {
-            Input::Series(source) if kind(fit) == Kind::Series => {
+        let source = match open(&name, &open_options(args, fit.kind()))? {
+            Input::Series(source) if fit.kind() == Kind::Series => {
                 let channels = &source.info().channels;
                 if channels.len() > 1 {
                     let list = channels.join(", ");
@@ -48,7 +47,7 @@ impl Recorded {
                 }
                 Source::Series(source, Samples::default())
             }
-            Input::Frames(source) if kind(fit) == Kind::Fields => {
+            Input::Frames(source) if fit.kind() == Kind::Fields => {
                 let [rows, columns] = source.info().shape;
                 let [.., y, x] = &axes[..] else { unreachable!("images have the axes y and x") };
                 if [rows, columns] != [y.samples, x.samples] {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use tract_onnx::pb;
 
 use super::ModelError;
-use crate::physics::{Description, Output, Transform, law};
+use crate::physics::{Description, Kind, Output, Transform, law};
 use crate::units::{Spacing, Step};
 
 /// The key of what a fit says of itself in an ONNX file's `metadata_props`.
@@ -79,6 +79,12 @@ impl Fit {
     pub const COORDINATES: &str = "coordinates";
     /// The graph outputs in the graph's order, (point) each.
     pub const OUTPUTS: [&str; 2] = ["field", "lambda"];
+
+    /// What its recording is.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        if self.record.axes.len() == 1 { Kind::Series } else { Kind::Fields }
+    }
 
     pub(super) fn new(name: &str, json: &str, proto: pb::ModelProto, hash: String) -> Result<Self, ModelError> {
         let error = |message: String| ModelError::Fit { path: name.to_owned(), message };
