@@ -321,61 +321,100 @@ def train(
     record.buffer_bytes = int(memory.temp_size_in_bytes) if memory is not None else 0
     if compiled is not None:
         compiled()
+    parts: tuple[jax.Array, jax.Array] | None = None
+
+    def advance(i: int) -> float:
+        nonlocal arrays, parts
+        arrays, value, parts = run(arrays, keys[i])
+        return float(value)
+
+    watch = Watch(record, cap, look, stop)
     total = fit.settings.steps
-    every = max(total // looks, WARM)
-    while record.steps < total and not record.capped:
-        started, clock = time.process_time(), time.monotonic()
-        arrays, value, parts = run(arrays, keys[record.steps])
-        value = float(value)
-        record.steps += 1
-        record.clock_seconds += time.monotonic() - clock
-        record.step_seconds.append(time.process_time() - started)
-        record.seconds += record.step_seconds[-1]
-        record.capped = record.seconds >= cap and record.steps < total
-        if record.steps == WARM and warmed is not None:
-            warmed()
-        if record.steps % every == 0 or record.steps == total or record.capped:
-            networks = eqx.combine(arrays, static)[0]
-            row = {
-                "step": record.steps,
-                "seconds": record.seconds,
-                "loss": value,
-                "data": float(parts[0]),
-                "physics": float(parts[1]),
-            }
-            record.history.append(row | dict(look(networks) if look else {}))
-            if not np.isfinite(value) or (stop is not None and stop(record)):
-                break
+    watch.repeat(
+        advance,
+        lambda: (eqx.combine(arrays, static)[0], parts),
+        total=total,
+        every=max(total // looks, WARM),
+        warmed=warmed,
+    )
     networks = eqx.combine(arrays, static)[0]
     if fit.settings.finish and not record.capped:
-        networks = finish(fit, networks, record, cap=cap, looks=looks, look=look, stop=stop)
+        networks = finish(fit, networks, watch, looks=looks)
     return networks, record
+
+
+@dataclass
+class Watch:
+    """Takes the time of steps and looks at what they bring.
+
+    Attributes:
+        record: what happened so far; goes on.
+        cap: seconds of processor time in steps, all stages together.
+        look: as of `train`.
+        stop: as of `train`.
+    """
+
+    record: Record
+    cap: float
+    look: Callable[[Networks], Mapping[str, float]] | None
+    stop: Callable[[Record], bool] | None
+
+    def repeat(
+        self,
+        advance: Callable[[int], float],
+        shown: Callable[[], tuple[Networks, tuple[jax.Array, jax.Array]]],
+        *,
+        total: int,
+        every: int,
+        warmed: Callable[[], None] | None = None,
+    ) -> None:
+        """Take the steps of one stage, until they are done, the time is, or a look says so.
+
+        Args:
+            advance: takes the step of this number; gives the loss.
+            shown: the networks after it, and the misfit of the data and of the equation.
+            total: steps.
+            every: steps from one look to the next.
+            warmed: as of `train`.
+        """
+        record = self.record
+        for i in range(total):
+            started, clock = time.process_time(), time.monotonic()
+            value = advance(i)
+            record.steps += 1
+            record.clock_seconds += time.monotonic() - clock
+            record.step_seconds.append(time.process_time() - started)
+            record.seconds += record.step_seconds[-1]
+            record.capped = record.seconds >= self.cap and i + 1 < total
+            if i + 1 == WARM and warmed is not None:
+                warmed()
+            if (i + 1) % every == 0 or i + 1 == total or record.capped:
+                networks, (data, physics) = shown()
+                row = {
+                    "step": record.steps,
+                    "seconds": record.seconds,
+                    "loss": value,
+                    "data": float(data),
+                    "physics": float(physics),
+                }
+                record.history.append(row | dict(self.look(networks) if self.look else {}))
+                told = self.stop is not None and self.stop(record)
+                if record.capped or told or not np.isfinite(value):
+                    return
 
 
 MEMORY = 20
 """Pairs of steps and slopes that L-BFGS remembers."""
 
 
-def finish(
-    fit: Fit,
-    networks: Networks,
-    record: Record,
-    *,
-    cap: float,
-    looks: int,
-    look: Callable[[Networks], Mapping[str, float]] | None,
-    stop: Callable[[Record], bool] | None,
-) -> Networks:
+def finish(fit: Fit, networks: Networks, watch: Watch, *, looks: int) -> Networks:
     """Go on with L-BFGS, which gets further in fewer steps once the loss is smooth around the networks.
 
     Args:
         fit: recording and settings.
         networks: after Adam.
-        record: of what happened so far; goes on.
-        cap: as of `train`, of both together.
+        watch: of both stages.
         looks: half as many are taken here.
-        look: as of `train`.
-        stop: as of `train`.
 
     Returns:
         the networks after the last iteration.
@@ -396,22 +435,17 @@ def finish(
     state = optimiser.init(parameters)
     started = time.monotonic()
     run = jax.jit(step).lower(parameters, state).compile()
-    record.compile_seconds += time.monotonic() - started
-    total, every = fit.settings.finish, max(fit.settings.finish // max(looks // 2, 1), 1)
-    for iteration in range(1, total + 1):
-        started, clock = time.process_time(), time.monotonic()
+    watch.record.compile_seconds += time.monotonic() - started
+
+    def advance(_: int) -> float:
+        nonlocal parameters, state
         parameters, state, loss = run(parameters, state)
-        loss = float(loss)
-        record.steps += 1
-        record.clock_seconds += time.monotonic() - clock
-        record.step_seconds.append(time.process_time() - started)
-        record.seconds += record.step_seconds[-1]
-        record.capped = record.seconds >= cap and iteration < total
-        if iteration % every == 0 or iteration == total or record.capped:
-            networks = eqx.combine(parameters, static)
-            data, physics = (float(part) for part in parts(networks, key)[1])
-            row = {"step": record.steps, "seconds": record.seconds, "loss": loss, "data": data, "physics": physics}
-            record.history.append(row | dict(look(networks) if look else {}))
-            if not np.isfinite(loss) or record.capped or (stop is not None and stop(record)):
-                break
+        return float(loss)
+
+    def shown() -> tuple[Networks, tuple[jax.Array, jax.Array]]:
+        networks = eqx.combine(parameters, static)
+        return networks, parts(networks, key)[1]
+
+    total = fit.settings.finish
+    watch.repeat(advance, shown, total=total, every=max(total // max(looks // 2, 1), 1))
     return eqx.combine(parameters, static)
