@@ -327,20 +327,24 @@ mod tests {
     use super::*;
     use std::path::Path;
 
-    #[test]
-    fn inputs_by_rows_give_the_same_bits_as_whole_ones() {
+    fn shipped() -> Vec<Model> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("models");
         let files = std::fs::read_dir(folder).expect("the models").map(|e| e.expect("an entry").path());
+        // A trunk alone has no contract.
+        files.filter(|p| p.extension().is_some_and(|e| e == "onnx")).filter_map(|p| Model::load(p).ok()).collect()
+    }
+
+    #[test]
+    fn inputs_by_rows_give_the_same_bits_as_whole_ones() {
         let mut compared = 0;
-        for path in files.filter(|p| p.extension().is_some_and(|e| e == "onnx")) {
-            let Ok(model) = Model::load(&path) else { continue };
+        for model in shipped() {
             let tile: Vec<usize> = model.smallest().iter().map(|n| n + 43).collect();
             let inputs = model.made_up_inputs(&tile, true);
             let whole: Vec<_> = inputs.iter().map(|a| a.view()).collect();
             let mut by_rows = Tract.prepare_by_rows(&model, &tile).expect("a plan");
             // Everything that is a map comes by rows, but in series.
             let maps = inputs.iter().enumerate().filter(|(_, a)| tile.len() == 2 && a.shape().ends_with(&tile));
-            assert_eq!(by_rows.by_rows(), maps.map(|(i, _)| i).collect::<Vec<_>>(), "{}", path.display());
+            assert_eq!(by_rows.by_rows(), maps.map(|(i, _)| i).collect::<Vec<_>>(), "{}", model.name);
             let given = whole.iter().enumerate().map(|(i, a)| {
                 let taken = by_rows.by_rows().contains(&i);
                 if taken { ndarray::aview1::<f32>(&[]).into_dyn() } else { a.clone() }
@@ -367,7 +371,7 @@ mod tests {
             }
             let bits = |a: &ndarray::ArrayD<f32>| a.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
             for (a, (b, c)) in results[0].iter().zip(results[1].iter().zip(&results[2])) {
-                assert!(bits(a) == bits(b) && bits(a) == bits(c), "{}", path.display());
+                assert!(bits(a) == bits(b) && bits(a) == bits(c), "{}", model.name);
                 compared += 1;
             }
         }
@@ -376,12 +380,8 @@ mod tests {
 
     #[test]
     fn shapes_are_those_of_the_engines_analysis() {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("models");
-        let files = std::fs::read_dir(folder).expect("the models").map(|e| e.expect("an entry").path());
         let mut compared = 0;
-        for path in files.filter(|p| p.extension().is_some_and(|e| e == "onnx")) {
-            // A trunk alone has no contract.
-            let Ok(model) = Model::load(&path) else { continue };
+        for model in shipped() {
             let smallest = model.smallest();
             for tile in [smallest.clone(), smallest.iter().map(|n| n + 67).collect()] {
                 let (proto, _) = model.restricted(&tile).expect("it fits");
@@ -394,7 +394,7 @@ mod tests {
                 }
                 for (name, shape) in analysed(graph).expect("an analysis") {
                     if let Some(own) = own.get(&name) {
-                        assert_eq!(*own, shape, "{}, {name}", path.display());
+                        assert_eq!(*own, shape, "{}, {name}", model.name);
                         compared += 1;
                     }
                 }

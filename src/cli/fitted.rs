@@ -97,7 +97,7 @@ pub(crate) fn fitted(args: &RunArgs, fit: &Fit) -> Result<()> {
                 "machine": machine(),
                 "input": args.input.as_ref().map(|_| args.input()),
                 "spacing": steps(&grid.spacing),
-                "grid": grid.axes.iter().map(|a| (a.name.clone(), json!(a.line.len()))).collect::<serde_json::Map<_, _>>(),
+                "grid": grid.axes.iter().map(|a| (a.of.name.clone(), json!(a.line.len()))).collect::<serde_json::Map<_, _>>(),
                 "outputs": announced.outputs.iter().map(|(o, unit)| {
                     (o.name.clone(), json!({ "quantity": o.quantity, "unit": unit }))
                 }).collect::<serde_json::Map<_, _>>(),
@@ -152,7 +152,6 @@ fn check_options(args: &RunArgs, fit: &Fit) -> Result<()> {
 
 /// One axis of the grid.
 struct Axis<'a> {
-    name: String,
     line: Vec<f64>,
     of: &'a FitAxis,
 }
@@ -180,10 +179,10 @@ impl<'a> Grid<'a> {
                 let got = format!("--size {}: got {size} samples", of.name);
                 return Err(misuse(format!("{got}, expected at most {}", Self::MOST)));
             }
-            axes.push(Axis { name: of.name.clone(), line: coordinates(of, size), of });
+            axes.push(Axis { line: coordinates(of, size), of });
         }
         let step = |axis: &str, whole: Option<&Step>| {
-            let found = axes.iter().find(|a| a.name == axis)?;
+            let found = axes.iter().find(|a| a.of.name == axis)?;
             let unit = whole?.unit.clone();
             let gaps = found.line.len().saturating_sub(1).max(1) as f64;
             Some(Step { value: (found.of.last - found.of.first) / gaps, unit })
@@ -230,9 +229,9 @@ impl<'a> Grid<'a> {
 
     fn describe(&self) -> String {
         let axis = |a: &Axis<'_>| {
-            let unit = self.spacing.unit(&a.name).map(|u| format!(" {u}")).unwrap_or_default();
+            let unit = self.spacing.unit(&a.of.name).map(|u| format!(" {u}")).unwrap_or_default();
             let n = a.line.len() as u64;
-            format!("{} along {}, {} to {}{unit}", counted(n, "samples"), a.name, a.of.first, a.of.last)
+            format!("{} along {}, {} to {}{unit}", counted(n, "samples"), a.of.name, a.of.first, a.of.last)
         };
         self.axes.iter().map(axis).collect::<Vec<_>>().join("; ")
     }

@@ -80,8 +80,8 @@ impl Recorded {
 
     /// Read more; false where nothing is left.
     fn read(&mut self) -> Result<bool> {
-        (self.values, self.used) = (std::mem::take(&mut self.values), 0);
         self.values.clear();
+        self.used = 0;
         match &mut self.source {
             Source::Series(source, block) => {
                 if source.read(block)? == Read::End {
@@ -114,8 +114,7 @@ impl Recorded {
             }
             let n = (self.values.len() - self.used).min(field.len() - misfit.len());
             let pairs = self.values[self.used..][..n].iter().zip(&field[misfit.len()..]);
-            let difference: Vec<f32> = pairs.map(|(u, f)| (u - f64::from(*f)) as f32).collect();
-            misfit.extend(difference);
+            misfit.extend(pairs.map(|(u, f)| (u - f64::from(*f)) as f32));
             self.used += n;
         }
         Ok(())

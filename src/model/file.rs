@@ -112,10 +112,15 @@ fn parse_contract(path: &str, json: &str) -> Result<Contract, ModelError> {
     serde_json::from_value(value).map_err(|e| error(e.to_string()))
 }
 
+/// The names of a graph's inputs, but for those that it holds a value of.
+pub(super) fn graph_inputs(graph: &pb::GraphProto) -> Vec<&str> {
+    let constants: HashSet<&str> = graph.initializer.iter().map(|t| t.name.as_str()).collect();
+    graph.input.iter().map(|i| i.name.as_str()).filter(|n| !constants.contains(n)).collect()
+}
+
 fn check(path: &str, contract: &Contract, graph: &pb::GraphProto) -> Result<(), ModelError> {
     let error = |message: String| Err(ModelError::Contract { path: path.to_owned(), message });
-    let constants: HashSet<&str> = graph.initializer.iter().map(|t| t.name.as_str()).collect();
-    let got: Vec<&str> = graph.input.iter().map(|i| i.name.as_str()).filter(|n| !constants.contains(n)).collect();
+    let got = graph_inputs(graph);
     let said: Vec<&str> = contract.inputs.iter().map(|i| i.name.as_str()).collect();
     if got != said {
         return error(format!("got graph inputs {got:?}, expected {said:?}"));

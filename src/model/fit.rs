@@ -1,12 +1,11 @@
 //! A fit of one recording, as `python -m mollifier_train fit` writes it: a function from coordinates to the field and
 //! lambda.
 
-use std::collections::HashSet;
-
 use serde::{Deserialize, Serialize};
 use tract_onnx::pb;
 
 use super::ModelError;
+use super::file::graph_inputs;
 use crate::physics::{Description, Kind, Output, Transform, law};
 use crate::units::{Spacing, Step};
 
@@ -101,8 +100,7 @@ impl Fit {
             return Err(error(format!("stencil: got {}, expected 1 to {MOST}", record.stencil)));
         }
         let graph = proto.graph.as_ref().ok_or_else(|| error("got no graph, expected one".to_owned()))?;
-        let constants: HashSet<&str> = graph.initializer.iter().map(|t| t.name.as_str()).collect();
-        let got: Vec<&str> = graph.input.iter().map(|i| i.name.as_str()).filter(|n| !constants.contains(n)).collect();
+        let got = graph_inputs(graph);
         if got != [Self::COORDINATES] {
             return Err(error(format!("got graph inputs {got:?}, expected {:?}", [Self::COORDINATES])));
         }

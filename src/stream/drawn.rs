@@ -24,9 +24,9 @@ pub(crate) struct Drawn {
 
 impl Drawn {
     /// The inputs that are maps, by number.
-    pub(crate) fn maps(&self) -> impl Iterator<Item = usize> {
-        let feeds = Arc::clone(&self.feeds);
-        (0..feeds.len()).filter(move |i| matches!(feeds[*i], Feed::Recording | Feed::Valid | Feed::Field(_)))
+    pub(crate) fn maps(&self) -> impl Iterator<Item = usize> + '_ {
+        let is_map = |i: &usize| matches!(self.feeds[*i], Feed::Recording | Feed::Valid | Feed::Field(_));
+        (0..self.feeds.len()).filter(is_map)
     }
 
     /// Write row `y` of the tile, of one of an input's planes.

@@ -141,12 +141,12 @@ pub fn run_fields(
     let (name, shape, count) = (info.name.clone(), info.shape, info.count);
     let queue = match options.on_full {
         // Nothing is lost by reading later.
-        OnFull::Block => (WAITING / (4 * shape[0] * shape[1]).max(1)).clamp(2, options.queue.max(2)).min(options.queue),
+        OnFull::Block => (WAITING / (4 * shape[0] * shape[1]).max(1)).max(2).min(options.queue),
         OnFull::Fail | OnFull::DropOldest => options.queue,
     };
-    let options = &FieldOptions { queue, ..options.clone() };
+    let options = FieldOptions { queue, ..options.clone() };
     let (producer, consumer) = bounded(queue, options.on_full, Arc::clone(&options.stop));
-    let mut pipeline = Pipeline::new(planner, name, shape, count, &consumer.waker(), options.clone())?;
+    let mut pipeline = Pipeline::new(planner, name, shape, count, &consumer.waker(), options)?;
     pipeline.catch_up(source.as_mut())?;
     let capture = Capture::spawn(producer, move |frame: &mut Frame| source.read(frame))?;
     let result = pipeline.consume(consumer, sink);

@@ -114,10 +114,8 @@ impl Window {
         recycled: Option<Arc<Prepared>>,
     ) -> Option<Arc<Prepared>> {
         let out = if self.frames.len() == self.size { self.frames.pop_front() } else { None };
-        let mut next = recycled.unwrap_or_else(Prepared::empty);
-        if Arc::get_mut(&mut next).is_none() {
-            next = Prepared::empty();
-        }
+        let free = recycled.filter(|old| Arc::strong_count(old) == 1);
+        let mut next = free.unwrap_or_else(Prepared::empty);
         if let Some(next) = Arc::get_mut(&mut next) {
             next.frame = frame;
             next.arrived = arrived;

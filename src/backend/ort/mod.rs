@@ -19,6 +19,7 @@ use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::session::{IoBinding, Session};
 use ort::value::Tensor;
 use prost::Message;
+use tract_onnx::pb;
 
 use super::{Backend, BackendError, Plan, check_shapes, fit_shapes, tensor_shape};
 use crate::graph::bind_shape;
@@ -162,7 +163,7 @@ impl Backend for Ort {
     }
 
     fn prepare(&self, model: &Model, tile: &[usize]) -> Result<Box<dyn Plan>, BackendError> {
-        let (mut proto, dropped) = model.restricted(tile).ok_or_else(|| BackendError::TooSmall {
+        let (proto, dropped) = model.restricted(tile).ok_or_else(|| BackendError::TooSmall {
             what: model.name.clone(),
             got: tile.to_vec(),
             expected: model.smallest(),
@@ -172,13 +173,10 @@ impl Backend for Ort {
         let mut output = vec![1];
         output.extend_from_slice(tile);
         let outputs = vec![output; model.contract.outputs.len()];
-        if let (Some(graph), Some(output)) = (proto.graph.as_mut(), outputs.first()) {
-            bind_shape(graph, &inputs, output);
-        }
         self.plan(Parts {
             what: format!("{} at {tile:?}", model.name),
             hash: &model.hash,
-            graph: proto.encode_to_vec(),
+            proto,
             names: model.contract.inputs.iter().map(|i| i.name.clone()).collect(),
             inputs,
             output_names: model.contract.outputs.iter().map(|o| o.name.clone()).collect(),
@@ -189,14 +187,10 @@ impl Backend for Ort {
 
     fn prepare_fit(&self, fit: &Fit, points: usize) -> Result<Box<dyn Plan>, BackendError> {
         let (inputs, outputs) = fit_shapes(fit, points);
-        let mut proto = fit.proto.clone();
-        if let (Some(graph), Some(output)) = (proto.graph.as_mut(), outputs.first()) {
-            bind_shape(graph, &inputs, output);
-        }
         self.plan(Parts {
             what: format!("{}, {points} points at a time", fit.name),
             hash: &fit.hash,
-            graph: proto.encode_to_vec(),
+            proto: fit.proto.clone(),
             names: vec![Fit::COORDINATES.to_owned()],
             inputs,
             output_names: Fit::OUTPUTS.map(str::to_owned).to_vec(),
@@ -211,8 +205,8 @@ struct Parts<'a> {
     /// For messages.
     what: String,
     hash: &'a str,
-    /// The encoded model, bound to the shapes.
-    graph: Vec<u8>,
+    /// Not bound to the shapes yet.
+    proto: pb::ModelProto,
     names: Vec<String>,
     inputs: Vec<Vec<usize>>,
     output_names: Vec<String>,
@@ -222,7 +216,10 @@ struct Parts<'a> {
 
 impl Ort {
     fn plan(&self, parts: Parts<'_>) -> Result<Box<dyn Plan>, BackendError> {
-        let Parts { what, hash, graph, names, inputs, output_names, outputs, dropped } = parts;
+        let Parts { what, hash, mut proto, names, inputs, output_names, outputs, dropped } = parts;
+        if let (Some(graph), Some(output)) = (proto.graph.as_mut(), outputs.first()) {
+            bind_shape(graph, &inputs, output);
+        }
         let backend = self.name();
         let engine = |doing: &str| {
             let what = format!("{what}: {doing}");
@@ -230,7 +227,7 @@ impl Ort {
         };
         let session = self
             .builder(hash)
-            .and_then(|mut builder| builder.commit_from_memory(&graph))
+            .and_then(|mut builder| builder.commit_from_memory(&proto.encode_to_vec()))
             .map_err(engine("preparing the plan"))?;
         let bound = Bound::new(self, &session, &inputs, &output_names, &outputs).map_err(engine("binding memory"))?;
         Ok(Box::new(OrtPlan { backend, session, bound, names, inputs, output_names, outputs, dropped }))
