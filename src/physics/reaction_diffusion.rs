@@ -44,6 +44,9 @@ pub(super) struct Table {
     family: String,
     /// From coarse to fine.
     stages: Vec<Stage>,
+    /// Radii beside those of the stages at which the terms are given to a trunk.
+    #[serde(default)]
+    terms: Vec<usize>,
     /// Relative standard deviation of lambda about 1, the symmetric case, before any estimate.
     #[serde(default = "one")]
     prior: f64,
@@ -184,7 +187,7 @@ pub(super) fn ladder(
     let (ratio, nominal) = (grid.ratio(), grid.nominal_ratio());
     let (finest, _, widest) = extent(law, &table.stages)?;
     let mut scales = BTreeMap::new();
-    for Stage { radius, .. } in &table.stages {
+    for radius in table.stages.iter().map(|s| &s.radius).chain(&table.terms) {
         if scales.contains_key(radius) {
             continue;
         }
@@ -219,16 +222,7 @@ pub(super) fn ladder(
         let num = averages.smooth(stage.average, &(&s.weight * &s.num))?;
         let den = averages.smooth(stage.average, &(&s.weight * &s.den))?;
         let taps = averages.taps(stage.average)?;
-        let [mean, lap, bilap] = s.kernels.each_ref().map(|k| k.averaged(&taps));
-        // Noise of the averaged (M/k) (kappa Lap^2 - (3 phi^2 - 1) Lap) phi and of the averaged slope.
-        let mixed = &constants.kappa
-            * (&constants.kappa * bilap.product(&bilap) - &s.stiffness * (2.0 * bilap.product(&lap)))
-            + s.stiffness.square() * lap.product(&lap);
-        let mut noise = &terms.variance * constants.mobility.square() * mixed;
-        if let Some((_, variance)) = &terms.slope {
-            noise = noise + variance * mean.product(&mean);
-        }
-        let mut noise = noise * &covered;
+        let mut noise = s.noise(terms, constants, &s.kernels.each_ref().map(|k| k.averaged(&taps))) * &covered;
         if table.misjudged > 0.0 {
             let wrong = averages.smooth(stage.average, &(&s.weight * &s.diffusion))? * table.misjudged;
             noise = noise + wrong.square();
@@ -253,6 +247,10 @@ pub(super) fn ladder(
         features.push((format!("phi_{radius}"), 1.0 - &s.den));
         let one = graph.scalar(1.0);
         features.push((format!("reaction_{radius}"), compressed(&s.num, &one) * &s.weight));
+        if table.terms.contains(radius) {
+            let noise = s.noise(terms, constants, &s.kernels) + 1e-6;
+            features.push((format!("log_noise_{radius}"), noise.ln().clamp(-12.0, 12.0) * &s.weight));
+        }
     }
     let Some(last) = table.stages.last().map(|s| &scales[&s.radius]) else { unreachable!("extent saw a stage") };
     let (num, den, rate, weight) = (last.num.clone(), last.den.clone(), constants.rate.clone(), last.weight.clone());
@@ -283,6 +281,21 @@ struct Scale {
     stiffness: Value,
     weight: Value,
     kernels: [Kernels; 3],
+}
+
+impl Scale {
+    /// Noise variance of `num` under these kernels: a mean, a Laplacian, a bilaplacian.
+    fn noise(&self, terms: &Terms, constants: &Constants, [mean, lap, bilap]: &[Kernels; 3]) -> Value {
+        // That of (M/k) (kappa Lap^2 - (3 phi^2 - 1) Lap) phi and of the slope.
+        let mixed = &constants.kappa
+            * (&constants.kappa * bilap.product(bilap) - &self.stiffness * (2.0 * bilap.product(lap)))
+            + self.stiffness.square() * lap.product(lap);
+        let noise = &terms.variance * constants.mobility.square() * mixed;
+        match &terms.slope {
+            Some((_, variance)) => noise + variance * mean.product(mean),
+            None => noise,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ from pathlib import Path
 from . import calibration, command, evaluate, examples
 from .problems import PROBLEMS
 
-TRAINED = ("langevin", "heat", "heat-transient", "reaction-diffusion")
+TRAINED = ("langevin", "heat", "heat-transient", "reaction-diffusion", "chromatin")
 """Laws whose trunk is trained here."""
 FITTED = ("langevin", "heat", "heat-transient", "reaction-diffusion")
 """Laws that a network can be fitted to a recording with."""
@@ -71,6 +71,13 @@ def run_calibrate(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def run_widths(arguments: argparse.Namespace) -> int:
+    """`widths`: the width that suits each usual method best, on seeds that publish nothing."""
+    for name in arguments.problem:
+        print(f"{name}: {evaluate.best_widths(name, fields=arguments.fields, seed_start=arguments.seed_start)}")
+    return 0
+
+
 def run_train(arguments: argparse.Namespace) -> int:
     """`train`: simulate, train and write `models/LAW.trunk.onnx`."""
     from . import train  # jax takes seconds to load, and only this needs it
@@ -82,6 +89,15 @@ def run_train(arguments: argparse.Namespace) -> int:
     several = len(arguments.seed) > 1
     named = {seed: out.with_suffix(f".{seed}.onnx") if several else out for seed in arguments.seed}
     train.train(arguments.law, named, recipe)
+    return 0
+
+
+def run_ablate(arguments: argparse.Namespace) -> int:
+    """`ablate`: what a trunk's parts are worth."""
+    from . import ablate
+
+    ablate.ablate(arguments.out, recordings=arguments.recordings, steps=arguments.steps, fields=arguments.fields)
+    print(f"wrote {arguments.out}")
     return 0
 
 
@@ -198,6 +214,12 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--card", type=Path, help="model card whose calibration block is renewed")
     one.set_defaults(run=run_calibrate)
 
+    one = commands.add_parser("widths", help="find the widths of the usual methods that models are held against")
+    one.add_argument("problem", nargs="+", choices=list(PROBLEMS), metavar="PROBLEM", help=", ".join(PROBLEMS))
+    one.add_argument("--fields", type=int, default=6, help="recordings at each level [default: %(default)s]")
+    one.add_argument("--seed-start", type=int, default=10_000, help="seed of the first one [default: %(default)s]")
+    one.set_defaults(run=run_widths)
+
     one = commands.add_parser("train", help="simulate a training set and train the trunk of a law")
     one.add_argument("law", choices=TRAINED, metavar="LAW", help=", ".join(TRAINED))
     one.add_argument("--out", type=Path, help="trunk to write [default: models/LAW.trunk.onnx]")
@@ -211,6 +233,13 @@ def parser() -> argparse.ArgumentParser:
         help="of the network; of several each gets a file, with its seed in the name [default: 0]",
     )
     one.set_defaults(run=run_train)
+
+    one = commands.add_parser("ablate", help="train variants of the trunk of steady heat side by side")
+    one.add_argument("--out", type=Path, default=command.ROOT / "docs" / "ablations.md", help="Markdown to write")
+    one.add_argument("--recordings", type=int, default=1500, help="in the training set [default: %(default)s]")
+    one.add_argument("--steps", type=int, default=1500, help="of Adam [default: %(default)s]")
+    one.add_argument("--fields", type=int, default=10, help="choice recordings at each level [default: %(default)s]")
+    one.set_defaults(run=run_ablate)
 
     one = commands.add_parser("export", help="bake a law's front end and trunk into one model file")
     one.add_argument("law", choices=TRAINED, metavar="LAW", help=", ".join(TRAINED))

@@ -14,9 +14,10 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from . import command
-from .problems import PROBLEMS, Problem, Recording, Target
-from .scores import FAILED, Mean, Score, Summary, score, summarise
+from . import classical, command
+from .problems import PROBLEMS, Problem, Target
+from .recordings import Recording
+from .scores import FAILED, Mean, Score, Summary, summarise
 
 BEGIN = "<!-- accuracy:begin -->"
 END = "<!-- accuracy:end -->"
@@ -114,7 +115,8 @@ def evaluate(
     levels = problem.levels if levels is None else tuple(levels)
     shipped = model or command.MODELS / f"{problem.model}.onnx"
     scores: dict[float, list[Score]] = {level: [] for level in levels}
-    others: dict[float, dict[str, list[Score]]] = {v: {b: [] for b in problem.baselines} for v in levels}
+    against = {level: problem.held_against(level) for level in levels}
+    others: dict[float, dict[str, list[Score]]] = {v: {b: [] for b in against[v]} for v in levels}
     errors: dict[float, list[str]] = {level: [] for level in levels}
     with tempfile.TemporaryDirectory() as folder:
         used = bake_aspect(problem, shipped, Path(folder)) if problem.aspect else shipped
@@ -128,9 +130,9 @@ def evaluate(
                     errors[level].append(str(lam))
                     scores[level].append(FAILED)
                 else:
-                    scores[level].append(score(lam, recording.lam, recording.band))
-                for baseline, function in problem.baselines.items():
-                    others[level][baseline].append(score(function(recording), recording.lam, recording.band))
+                    scores[level].append(problem.score(lam, recording))
+                for baseline, function in against[level].items():
+                    others[level][baseline].append(problem.score(function(recording), recording))
                 if not quiet:
                     s = scores[level][-1]
                     print(
@@ -155,6 +157,32 @@ def evaluate(
         known_noise=known_noise,
         rows=rows,
     )
+
+
+def best_widths(name: str, *, fields: int, seed_start: int) -> dict[str, tuple[int, ...]]:
+    """For each usual method and each of a problem's levels the width of the highest mean interior correlation.
+
+    Raises:
+        ValueError: for a problem that no usual method is written for.
+    """
+    problem = PROBLEMS[name]
+    law = problem.classical
+    if law is None:
+        raise ValueError(f"{name}: no usual method, expected a problem with `classical`")
+    cleans = [(seed, problem.simulate(seed)) for seed in range(seed_start, seed_start + fields)]
+    best = {}
+    for method, of in classical.METHODS.items():
+        widths = []
+        for level in problem.levels:
+            recordings = [problem.recording(clean, level, seed) for seed, clean in cleans]
+            most = min(recordings[0].lam.shape) // 2 - 1
+
+            def mean(width: int, of: classical.Differentiate = of, recordings: list[Recording] = recordings) -> float:
+                return summarise([problem.score(law(r, of, width), r) for r in recordings]).interior.value
+
+            widths.append(max((w for w in classical.WIDTHS[method] if w <= most), key=mean))
+        best[method] = tuple(widths)
+    return best
 
 
 def bake_aspect(problem: Problem, shipped: Path, folder: Path) -> Path:
@@ -193,7 +221,7 @@ def header(evaluation: Evaluation) -> list[str]:
     problem = PROBLEMS[evaluation.name]
     first = "localisations" if problem.levels[0] > 10 else "noise"
     names = ["interior correlation", "relative L2", "boundary correlation", "boundary missing", "failed"]
-    return [first, *names, *(f"{b} (interior)" for b in problem.baselines)]
+    return [first, *names, *(f"{b} (interior)" for b in evaluation.rows[0].baselines)]
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:

@@ -21,19 +21,26 @@ SEEDS_KEY = "mollifier.seeds"
 
 
 class Trunk(eqx.Module):
-    """A pointwise layer, residual 3x3 layers of growing dilation (3 taps for series), two pointwise heads.
+    """An entry, residual 3x3 layers of growing dilation (3 taps for series), two pointwise heads.
+
+    With cells of one pixel the entry is pointwise. With cells of two it takes 2x2 pixels to one, the layers work at
+    half resolution, where a multiply-add a pixel buys four weights, and the heads give each of the four pixels its own
+    value; beyond the odd end of a frame the features are zero.
 
     The convolutions are written as shifts and one matrix product, which is several times faster on a processor
     than a general dilated convolution and its gradient. Zeros stand outside the frame, as in the exported graph.
 
     Attributes:
         mean, scale: of every feature over the training set, `(channel,)`; folded into the first layer by `export`.
-        enter: weights and bias of the pointwise layer, `(channel, width)` and `(width,)`.
+        enter: weights and bias of the entry, `(cell * cell * channel, width)`, pixels of a cell row by row, and
+            `(width,)`.
         layers: weights and bias of the 3x3 layers, `(9 * width, width)`, taps row by row, and `(width,)`; of series
             `(3 * width, width)`.
-        heads: weights and bias of delta and log_std, `(width, 2)` and `(2,)`.
+        heads: weights and bias, `(width, cell * cell * 2)` and `(cell * cell * 2,)`: of each pixel of a cell delta and
+            log_std.
         dilations: of `layers`.
         rows: of a kernel, 3 or, for series, 1.
+        cell: pixels along the side of a cell, 1 or 2.
     """
 
     mean: jax.Array
@@ -43,6 +50,7 @@ class Trunk(eqx.Module):
     heads: tuple[jax.Array, jax.Array]
     dilations: tuple[int, ...] = eqx.field(static=True)
     rows: int = eqx.field(static=True)
+    cell: int = eqx.field(static=True)
 
     def __init__(
         self,
@@ -52,26 +60,38 @@ class Trunk(eqx.Module):
         width: int = 16,
         dilations: Sequence[int] = (1, 2, 4),
         series: bool = False,
+        cell: int = 1,
         key: jax.Array,
     ) -> None:
-        self.rows = 1 if series else 3
-        taps = 3 * self.rows
+        if series and cell > 1:
+            raise ValueError(f"cell: got {cell} for a series, expected 1")
+        self.rows, self.cell = 1 if series else 3, cell
+        taps, pixels = 3 * self.rows, cell * cell
         keys = jax.random.split(key, len(dilations) + 1)
         channels = len(mean)
         self.mean, self.scale = jnp.asarray(mean, jnp.float32), jnp.asarray(scale, jnp.float32)
-        self.enter = (jax.random.normal(keys[0], (channels, width)) * (2 / channels) ** 0.5, jnp.zeros(width))
+        inputs = pixels * channels
+        self.enter = (jax.random.normal(keys[0], (inputs, width)) * (2 / inputs) ** 0.5, jnp.zeros(width))
         self.layers = [
             (jax.random.normal(k, (taps * width, width)) * (1 / (taps * width)) ** 0.5, jnp.zeros(width))
             for k in keys[1:]
         ]
         # The untrained trunk gives the closed form back.
-        self.heads = (jnp.zeros((width, 2)), jnp.array([0.0, -2.0]))
+        self.heads = (jnp.zeros((width, 2 * pixels)), jnp.tile(jnp.array([0.0, -2.0]), pixels))
         self.dilations = tuple(dilations)
 
     def __call__(self, features: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Delta and log_std, both `(batch, y, x)`, of features `(batch, y, x, channel)`; a series is one row."""
+        """Delta and log_std, both `(batch, y, x)`, of features `(batch, y, x, channel)`; a series is one row.
+
+        Rows and columns are a multiple of `cell`.
+        """
+        out = self.unfold(self.hidden(features) @ self.heads[0] + self.heads[1])
+        return out[..., 0], out[..., 1]
+
+    def hidden(self, features: jax.Array) -> jax.Array:
+        """What the heads read, `(batch, y / cell, x / cell, width)`."""
         h = (features - jax.lax.stop_gradient(self.mean)) / jax.lax.stop_gradient(self.scale)
-        h = jax.nn.relu(h @ self.enter[0] + self.enter[1])
+        h = jax.nn.relu(self.fold(h) @ self.enter[0] + self.enter[1])
         for (weights, bias), d in zip(self.layers, self.dilations, strict=True):
             rows, columns = h.shape[1:3]
             above = d * (self.rows // 2)
@@ -80,16 +100,37 @@ class Trunk(eqx.Module):
                 padded[:, a * d : a * d + rows, b * d : b * d + columns] for a in range(self.rows) for b in range(3)
             ]
             h = h + jax.nn.relu(jnp.concatenate(taps, axis=-1) @ weights + bias)
-        out = h @ self.heads[0] + self.heads[1]
-        return out[..., 0], out[..., 1]
+        return h
+
+    def fold(self, maps: jax.Array) -> jax.Array:
+        """The pixels of each cell side by side: `(batch, y, x, channel)` to `(batch, y / cell, x / cell, ...)`."""
+        batch, rows, columns, channels = maps.shape
+        c = self.cell
+        cells = maps.reshape(batch, rows // c, c, columns // c, c, channels).transpose(0, 1, 3, 2, 4, 5)
+        return cells.reshape(batch, rows // c, columns // c, c * c * channels)
+
+    def unfold(self, cells: jax.Array) -> jax.Array:
+        """Back from `fold`."""
+        batch, rows, columns, values = cells.shape
+        c = self.cell
+        maps = cells.reshape(batch, rows, columns, c, c, values // (c * c)).transpose(0, 1, 3, 2, 4, 5)
+        return maps.reshape(batch, rows * c, columns * c, values // (c * c))
+
+    def widened(self, factor: float) -> Trunk:
+        """The same trunk with every std times `factor`."""
+        weights, bias = self.heads
+        return eqx.tree_at(lambda t: t.heads, self, (weights, bias.at[1::2].add(jnp.log(factor))))
 
     def multiply_adds(self) -> int:
-        """Of the convolutions, for each pixel."""
-        return sum(int(w.size) for w, _ in [self.enter, *self.layers, self.heads])
+        """Of the convolutions, for each pixel, rounded up."""
+        weights = sum(int(w.size) for w, _ in [self.enter, *self.layers, self.heads])
+        return -(-weights // self.cell**2)
 
 
 def export(trunk: Trunk, path: Path, *, seeds: tuple[int, int]) -> None:
-    """Write a trunk as plain ONNX: Conv, Relu and Add, opset 17.
+    """Write a trunk as plain ONNX: Conv, Relu and Add, with cells also DepthToSpace, opset 17.
+
+    Of cells the graph's outputs are as large as whole cells: beyond a frame's odd end stands one row or column more.
 
     Args:
         trunk: what was trained.
@@ -104,12 +145,20 @@ def export(trunk: Trunk, path: Path, *, seeds: tuple[int, int]) -> None:
     nodes: list[onnx.NodeProto] = []
     constants: list[onnx.TensorProto] = []
     axes = 1 if trunk.rows == 1 else 2
-    point = (1,) * axes
+    point, cell = (1,) * axes, trunk.cell
 
-    def conv(x: str, out: str, weights: NDArray[np.floating], bias: NDArray[np.floating], dilation: int = 1) -> None:
+    def conv(
+        x: str,
+        out: str,
+        weights: NDArray[np.floating],
+        bias: NDArray[np.floating],
+        *,
+        dilation: int = 1,
+        stride: int = 1,
+    ) -> None:
         constants.append(numpy_helper.from_array(np.ascontiguousarray(weights, np.float32), f"{out}.w"))
         constants.append(numpy_helper.from_array(np.ascontiguousarray(bias, np.float32), f"{out}.b"))
-        pad = dilation * (weights.shape[-1] // 2)
+        pad = dilation * ((weights.shape[-1] - 1) // 2)
         nodes.append(
             helper.make_node(
                 "Conv",
@@ -118,7 +167,9 @@ def export(trunk: Trunk, path: Path, *, seeds: tuple[int, int]) -> None:
                 name=out,
                 kernel_shape=list(weights.shape[2:]),
                 dilations=[dilation] * axes,
-                pads=[pad] * 2 * axes,
+                # Cells of which a frame has only a part are filled up behind its end.
+                pads=[pad] * axes + [pad + stride - 1] * axes,
+                **({"strides": [stride] * axes} if stride > 1 else {}),
             )
         )
 
@@ -128,20 +179,29 @@ def export(trunk: Trunk, path: Path, *, seeds: tuple[int, int]) -> None:
 
     mean, scale = np.asarray(trunk.mean, np.float64), np.asarray(trunk.scale, np.float64)
     weights, bias = (np.asarray(a, np.float64) for a in trunk.enter)
-    weights = weights / scale[:, None]
-    conv("features", "enter", weights.T.reshape(*weights.T.shape, *point), bias - mean @ weights)
+    weights = weights / np.tile(scale, cell**2)[:, None]
+    bias = bias - np.tile(mean, cell**2) @ weights
+    kernel = weights.T.reshape(-1, *(cell,) * axes, len(mean))
+    conv("features", "enter", np.moveaxis(kernel, -1, 1), bias, stride=cell)
     h = step("Relu", ["enter"], "enter.relu")
     for i, ((w, b), d) in enumerate(zip(trunk.layers, trunk.dilations, strict=True)):
         width = w.shape[1]
         taps = np.asarray(w).reshape(*(3,) * axes, width, width)
-        conv(h, f"layer{i}", np.moveaxis(taps, (-1, -2), (0, 1)), np.asarray(b), d)
+        conv(h, f"layer{i}", np.moveaxis(taps, (-1, -2), (0, 1)), np.asarray(b), dilation=d)
         h = step("Add", [h, step("Relu", [f"layer{i}"], f"layer{i}.relu")], f"layer{i}.sum")
     w, b = (np.asarray(a) for a in trunk.heads)
     for k, name in enumerate(("delta", "log_std")):
-        conv(h, name, w.T[k : k + 1].reshape(1, -1, *point), b[k : k + 1])
+        one = w.T[k::2].reshape(cell**2, -1, *point)
+        conv(h, name if cell == 1 else f"{name}.cells", one, b[k::2])
+        if cell > 1:
+            nodes.append(
+                helper.make_node("DepthToSpace", [f"{name}.cells"], [name], name=name, blocksize=cell, mode="CRD")
+            )
 
     def tensor(name: str, channels: int) -> onnx.ValueInfoProto:
         size = ["N"] if axes == 1 else ["H", "W"]
+        if cell > 1 and name != "features":
+            size = ["rows", "columns"]
         return helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, channels, *size])
 
     graph = helper.make_graph(

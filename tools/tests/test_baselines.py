@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 from mollifier_train import baselines
-from mollifier_train.problems import PROBLEMS, image
+from mollifier_train.problems import PROBLEMS
+from mollifier_train.recordings import image
 from mollifier_train.scores import score
 from mollifier_train.simulate import chromatin, reaction_diffusion
 

@@ -12,7 +12,7 @@ import onnxruntime
 import pytest
 from mollifier_train import command, training_sets
 from mollifier_train.model_file import ModelFile
-from mollifier_train.train import Recipe, fit
+from mollifier_train.train import Recipe, calibrated, fit, untrained
 from mollifier_train.trunk import BUDGET, Trunk, export
 
 SPEC = command.MODELS / "heat-closed-form.toml"
@@ -20,23 +20,45 @@ FIRST_SEED = 20_000
 """Not a training seed: these recordings are the test's own."""
 
 
-def trunk_of(channels: int, seed: int = 3) -> Trunk:
+def trunk_of(channels: int, seed: int = 3, cell: int = 1) -> Trunk:
     rng = np.random.default_rng(seed)
-    trunk = Trunk(rng.normal(size=channels), rng.uniform(0.5, 2, channels), key=jax.random.key(seed))
+    trunk = Trunk(rng.normal(size=channels), rng.uniform(0.5, 2, channels), cell=cell, key=jax.random.key(seed))
     heads = (jax.random.normal(jax.random.key(9), trunk.heads[0].shape) * 0.1, trunk.heads[1])
     return eqx.tree_at(lambda t: t.heads, trunk, heads)
 
 
-def test_exported_trunk_computes_the_same(tmp_path: Path) -> None:
-    trunk = trunk_of(7)
+@pytest.mark.parametrize("cell", [1, 2])
+@pytest.mark.parametrize("shape", [(18, 22), (19, 22), (18, 23), (19, 23)])
+def test_exported_trunk_computes_the_same(tmp_path: Path, cell: int, shape: tuple[int, int]) -> None:
+    trunk = trunk_of(7, cell=cell)
     export(trunk, tmp_path / "trunk.onnx", seeds=(5, 6))
-    features = np.random.default_rng(0).normal(size=(1, 7, 19, 23)).astype(np.float32)
+    features = np.random.default_rng(0).normal(size=(1, 7, *shape)).astype(np.float32)
     session = onnxruntime.InferenceSession(str(tmp_path / "trunk.onnx"), providers=["CPUExecutionProvider"])
     got = session.run(["delta", "log_std"], {"features": features})
-    for g, expected in zip(got, trunk(np.moveaxis(features, 1, -1)), strict=True):
+    whole = [(0, 0), (0, 0), *((0, -n % cell) for n in shape)]
+    for g, expected in zip(got, trunk(np.moveaxis(np.pad(features, whole), 1, -1)), strict=True):
         np.testing.assert_allclose(g[:, 0], expected, atol=2e-5)
     weights = [t for t in onnx.load(tmp_path / "trunk.onnx").graph.initializer if t.name.endswith(".w")]
-    assert trunk.multiply_adds() == sum(int(np.prod(t.dims)) for t in weights) <= BUDGET
+    count = sum(int(np.prod(t.dims)) for t in weights)
+    assert trunk.multiply_adds() == -(-count // cell**2) <= BUDGET
+
+
+def test_std_is_scaled_by_what_was_kept_out() -> None:
+    trunk = trunk_of(7, cell=2)
+    features = np.random.default_rng(1).normal(size=(6, 16, 16, 7)).astype(np.float32)
+    delta, log_std = (np.asarray(v, np.float64) for v in trunk(features))
+    noise = np.random.default_rng(2).standard_t(3, size=delta.shape)
+    target = (delta + 2.5 * noise * np.exp(log_std)).astype(np.float32)
+    data = training_sets.Examples(features, target, np.ones_like(target), series=False)
+    scaled = calibrated(trunk, data, range(6))
+    again, wider = (np.asarray(v, np.float64) for v in scaled(features))
+    np.testing.assert_allclose(again, delta, atol=1e-5)
+    assert np.mean(np.abs(target - delta) <= 1.6449 * np.exp(wider)) == pytest.approx(0.9, abs=1e-3)
+
+
+def test_a_series_has_no_cells() -> None:
+    with pytest.raises(ValueError, match="cell"):
+        Trunk(np.zeros(4), np.ones(4), series=True, cell=2, key=jax.random.key(0))
 
 
 def test_a_trunk_over_the_budget_is_refused(tmp_path: Path) -> None:
@@ -52,7 +74,8 @@ def test_a_tiny_training_beats_the_closed_form(tmp_path: Path) -> None:
     front_end = ModelFile(tmp_path / "front-end.onnx")
     data = training_sets.examples("heat", front_end, count=24, first_seed=FIRST_SEED)
     assert np.isfinite(data.features).all() and np.isfinite(data.target).all()
-    trunk = fit(data, Recipe(steps=120), quiet=True)
+    recipe = Recipe(steps=120)
+    trunk = fit(data, untrained(data, recipe), recipe, quiet=True)
     held_out = training_sets.examples("heat", front_end, count=8, first_seed=FIRST_SEED + 500)
     delta = np.asarray(trunk(held_out.features)[0])
     # Held to the measure of the loss: a large error of one noisy recording must not hide the others.

@@ -35,6 +35,7 @@ class Chromatin:
         pixel: side of a pixel, nm.
         kappa: gradient-energy coefficient, pixel^2.
         k: reaction rate, per unit of time (mobility 1 pixel^2 per unit of time).
+        contrast: density of heterochromatin over that of euchromatin.
         change: largest |phi_t| at the end relative to k: how far from steady the map is.
         localisations: `(n, 2)`, columns x and y in nm, with localisation error.
     """
@@ -45,6 +46,7 @@ class Chromatin:
     pixel: float
     kappa: float
     k: float
+    contrast: float
     change: float
     localisations: NDArray[np.float64]
 
@@ -75,7 +77,7 @@ def simulate(
     localisations: int = 400_000,
     contrast: float = 6.0,
     error: float = 10.0,
-    duration: float = 1500.0,
+    duration: float | tuple[float, ...] = 1500.0,
     lam_length: tuple[float, float] = (14.0, 32.0),
 ) -> Chromatin:
     """Simulate one nucleus: evolve to a near-steady map, then draw localisations.
@@ -90,13 +92,16 @@ def simulate(
         localisations: expected number of localisations.
         contrast: density of heterochromatin over that of euchromatin.
         error: localisation error, nm.
-        duration: simulated time; the slowest relaxation is that of the reaction, 1 / (k (1 + lambda)) <= 70.
+        duration: simulated time, or several of which the seed takes one; the slowest relaxation is that of the
+            reaction, 1 / (k (1 + lambda)) <= 70.
         lam_length: range of lambda's correlation length, in pixels.
     """
     rng = np.random.default_rng(seed)
     shape = (size, size)
     lam = 2.5 ** np.tanh(gaussian_random_field(rng, shape, rng.uniform(*lam_length), periodic=True))
     start = rng.uniform(-0.3, 0.3) + 0.3 * gaussian_random_field(rng, shape, 8.0, periodic=True)
+    if isinstance(duration, tuple):
+        duration = duration[seed % len(duration)]
     frames = evolve(np.clip(start, -0.95, 0.95), lam, np.array([duration - 10, duration]), step=0.5, stabiliser=2.0)
     phi = frames[-1]
     relative = 1 + (contrast - 1) * (1 + phi) / 2
@@ -108,6 +113,7 @@ def simulate(
         pixel=pixel,
         kappa=KAPPA,
         k=RATE,
+        contrast=contrast,
         change=float(np.abs(frames[1] - frames[0]).max() / 10 / RATE),
         localisations=localise(rng, density, pixel, error),
     )

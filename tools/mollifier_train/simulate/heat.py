@@ -86,6 +86,7 @@ def simulate(
     lam_strength: tuple[float, float] = (0.3, 0.6),
     m_strength: float = 0.3,
     discs: bool = False,
+    edge: float = 0.04,
 ) -> SteadyHeat:
     """Simulate one field: lambda = exp(s GRF) or disc inclusions, m = exp(m_strength GRF).
 
@@ -100,12 +101,13 @@ def simulate(
         lam_strength: range of s.
         m_strength: standard deviation of log m.
         discs: draw lambda with `draw_discs` instead.
+        edge: width of the discs' border, in sides.
     """
     rng = np.random.default_rng(seed)
     side = points + 1
     shape = (points, points)
     if discs:
-        lam = draw_discs(rng, points)
+        lam = draw_discs(rng, points, edge=edge)
     else:
         strength = rng.uniform(*lam_strength)
         lam = np.exp(strength * gaussian_random_field(rng, shape, rng.uniform(*length) * side))
