@@ -78,13 +78,15 @@ fn a_tile_gives_the_bits_of_the_whole_frame() {
     for model in models() {
         let (halo, least) = (&model.contract.halo, &model.contract.min_size);
         let size: Vec<usize> = halo.iter().zip(least).map(|(h, m)| (2 * h + 21).max(*m)).collect();
-        let whole: Vec<usize> = size.iter().enumerate().map(|(d, s)| s + 37 + 5 * d).collect();
+        let align = &model.contract.alignment;
+        let behind = |d: usize| (37 + 5 * d).next_multiple_of(align[d]);
+        let whole: Vec<usize> = size.iter().enumerate().map(|(d, s)| s + behind(d)).collect();
         let inputs = model.made_up_inputs(&whole, true);
         let mut plan = Tract.prepare(&model, &whole).expect("a plan");
         let expected = compute(plan.as_mut(), &model, &inputs, &whole);
         let mut plan = Tract.prepare(&model, &size).expect("a plan");
         let corner = vec![0; size.len()];
-        let middle: Vec<usize> = whole.iter().zip(&size).map(|(w, s)| (w - s) / 2).collect();
+        let middle: Vec<usize> = (0..size.len()).map(|d| (whole[d] - size[d]) / 2 / align[d] * align[d]).collect();
         let end: Vec<usize> = whole.iter().zip(&size).map(|(w, s)| w - s).collect();
         for from in [corner, middle, end] {
             let tile = compute(plan.as_mut(), &model, &cut(&model, &inputs, &from, &size, &whole), &size);

@@ -14,13 +14,14 @@ use tract_onnx::prelude::*;
 use super::flow::{self, cut};
 use crate::model::reference::{compute, constant};
 
-/// The operators of the shipped models' graphs.
-const USED: [&str; 31] = [
+/// The operators of the shipped models' graphs, and of trunks.
+const USED: [&str; 32] = [
     "Abs",
     "Add",
     "Concat",
     "ConstantOfShape",
     "Conv",
+    "DepthToSpace",
     "Div",
     "Exp",
     "Greater",
@@ -49,10 +50,12 @@ const USED: [&str; 31] = [
     "Where",
 ];
 
-/// Of those, the ones that stay with tract when a graph is cut: all on shapes, and the passes of banks.
-const NOT_IN_A_FLOW: [&str; 11] = [
+/// Of those, the ones that stay with tract when a graph is cut: all on shapes, the passes of banks, and what is on maps
+/// of cells in every case of ONNX's, which give several channels.
+const NOT_IN_A_FLOW: [&str; 12] = [
     "Concat",
     "ConstantOfShape",
+    "DepthToSpace",
     "Greater",
     "MatMul",
     "ReduceMean",

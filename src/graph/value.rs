@@ -176,6 +176,17 @@ impl Value {
         self.graph.value(name, self.reach.clone())
     }
 
+    /// Without what lies beyond the last rows and columns of the inputs: maps of whole cells to maps.
+    pub(crate) fn cropped(&self) -> Self {
+        let g = &self.graph;
+        let (shape, axes) = (g.node("Shape", &[&g.spatial_input()], Vec::new()), g.axes() as i64);
+        let (zeros, zero) = (g.int_vector(&vec![0; g.axes()]), g.int_vector(&[0]));
+        let spatial: Vec<i64> = (2..2 + axes).collect();
+        let size = g.node("Slice", &[&shape, &g.int_vector(&[-axes]), &g.int_vector(&[i64::MAX]), &zero], Vec::new());
+        let name = g.node("Slice", &[&self.name, &zeros, &size, &g.int_vector(&spatial)], Vec::new());
+        g.value(name, self.reach.clone())
+    }
+
     pub(super) fn reshape(&self, dims: &[i64]) -> Self {
         let dims = self.graph.int_vector(dims);
         let name = self.graph.node("Reshape", &[&self.name, &dims], Vec::new());

@@ -114,7 +114,7 @@ pub fn bake(path: &str, text: &str, options: &BakeOptions) -> Result<Vec<u8>, Mo
         grid: axes.iter().map(|(name, aspect)| AxisGrid { name: (*name).to_owned(), aspect: *aspect }).collect(),
         aspect_tolerance: spec.aspect_tolerance,
         outputs: declared,
-        alignment: vec![1; graph.axes()],
+        alignment: vec![options.trunk.as_ref().map_or(1, Trunk::alignment); graph.axes()],
         min_size: largest(finished.banks.iter().map(crate::graph::BankRecord::min_size), graph.axes()),
         window: description.window,
         delay: if series { finished.halo[0] } else { description.window - 1 - description.window / 2 },

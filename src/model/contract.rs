@@ -61,7 +61,7 @@ pub struct TrunkRecord {
     pub features: Vec<String>,
     /// Samples around an output that it adds to the front end's reach, along every tiled axis.
     pub reach: usize,
-    /// Multiply-adds for each sample of the recording's grid.
+    /// Multiply-adds for each sample of the recording's grid, rounded up.
     pub multiply_adds: usize,
 }
 

@@ -19,7 +19,7 @@ pub(super) const UNIT: &str = "unit";
 /// deviation, one channel each.
 const OUTPUTS: [&str; 2] = ["delta", "log_std"];
 /// Operators that keep every sample's place and sum in the same order wherever it lies.
-const OPERATORS: [&str; 5] = ["Conv", "Relu", "Tanh", "Sigmoid", "Add"];
+const OPERATORS: [&str; 6] = ["Conv", "Relu", "Tanh", "Sigmoid", "Add", "DepthToSpace"];
 /// Key in the file's `metadata_props` of the first and last seed of the training set, a JSON array.
 const SEEDS_KEY: &str = "mollifier.seeds";
 
@@ -28,6 +28,10 @@ const SEEDS_KEY: &str = "mollifier.seeds";
 /// Convolutions have stride 1, one group, odd kernels and as many zeros around as keep the size; so at the
 /// tensor's border, and there only, the trunk sees that the frame ends, and [`reach`](Self::reach) samples from a
 /// tile's inner border its outputs are those of the whole frame.
+///
+/// A trunk for images may work at half the resolution in between: a convolution of 2 x 2 samples with stride 2 takes
+/// them to cells, with zeros beyond an odd end, and `DepthToSpace` gives each sample of a cell its own output. Tiles
+/// then begin at multiples of the [`alignment`](Self::alignment), so that every sample lies in the same cell.
 #[derive(Clone, Debug)]
 pub struct Trunk {
     path: String,
@@ -35,6 +39,10 @@ pub struct Trunk {
     axes: usize,
     channels: usize,
     reach: usize,
+    /// Samples along the side of the largest cell.
+    alignment: usize,
+    /// Which of the outputs are as large as whole cells.
+    spread: [bool; 2],
     multiply_adds: usize,
     seeds: Vec<u64>,
     sha256: String,
@@ -55,7 +63,7 @@ impl Trunk {
     ///
     /// # Errors
     /// Bytes that are no ONNX model of opset 17; inputs other than `features` and outputs other than `delta` and
-    /// `log_std`; an operator that is not allowed, or a convolution that changes the size.
+    /// `log_std`; an operator that is not allowed, or a convolution that changes the size otherwise than to cells.
     pub fn from_bytes(path: &str, bytes: &[u8]) -> Result<Self, ModelError> {
         let proto = pb::ModelProto::decode(bytes)
             .map_err(|e| ModelError::NotOnnx { path: path.to_owned(), message: e.to_string() })?;
@@ -79,7 +87,7 @@ impl Trunk {
         if names != OUTPUTS {
             return Err(fail("outputs", format!("got {names:?}, expected {OUTPUTS:?}")));
         }
-        let mut walk = Walk { path, axes, weights: HashMap::new(), known: HashMap::new(), multiply_adds: 0 };
+        let mut walk = Walk { path, axes, weights: HashMap::new(), known: HashMap::new(), alignment: 1, quarters: 0 };
         for tensor in &graph.initializer {
             let dims: Vec<usize> = tensor.dims.iter().map(|d| usize::try_from(*d).unwrap_or(0)).collect();
             let (count, float) = (dims.iter().product::<usize>(), pb::tensor_proto::DataType::Float as i32);
@@ -91,21 +99,26 @@ impl Trunk {
             }
             walk.weights.insert(&tensor.name, dims);
         }
-        walk.known.insert(FEATURES, (channels, 0));
+        walk.known.insert(FEATURES, Tensor { channels, reach: 0, grid: Grid::Samples });
         for node in &graph.node {
             walk.step(node)?;
         }
-        let mut reach = 0;
-        for name in OUTPUTS {
-            let (channels, far) = walk.tensor(name, name)?;
-            if channels != 1 {
-                return Err(fail(name, format!("got {channels} channels, expected 1")));
+        let (mut reach, mut spread) = (0, [false; 2]);
+        for (name, spread) in OUTPUTS.into_iter().zip(&mut spread) {
+            let tensor = walk.tensor(name, name)?;
+            if tensor.channels != 1 {
+                return Err(fail(name, format!("got {} channels, expected 1", tensor.channels)));
             }
-            reach = reach.max(far);
+            if tensor.grid == Grid::Cells {
+                return Err(fail(name, "got half the resolution, expected DepthToSpace behind it".to_owned()));
+            }
+            reach = reach.max(tensor.reach);
+            *spread = tensor.grid == Grid::Spread;
         }
-        let multiply_adds = walk.multiply_adds;
+        let (alignment, multiply_adds) = (walk.alignment, walk.quarters.div_ceil(SAMPLES));
         let sha256 = hexadecimal(&Sha256::digest(bytes));
-        Ok(Self { path: path.to_owned(), axes, channels, reach, multiply_adds, seeds, sha256, graph })
+        let path = path.to_owned();
+        Ok(Self { path, axes, channels, reach, alignment, spread, multiply_adds, seeds, sha256, graph })
     }
 
     /// Samples around an output that it depends on, along every axis.
@@ -114,7 +127,13 @@ impl Trunk {
         self.reach
     }
 
-    /// Multiply-adds of its convolutions for each sample.
+    /// Tiles have to begin at multiples of this, along every axis.
+    #[must_use]
+    pub fn alignment(&self) -> usize {
+        self.alignment
+    }
+
+    /// Multiply-adds of its convolutions for each sample, rounded up.
     #[must_use]
     pub fn multiply_adds(&self) -> usize {
         self.multiply_adds
@@ -150,6 +169,9 @@ impl Trunk {
     /// Its delta and log_std on `features`, both maps.
     pub(super) fn behind(&self, graph: &Graph, features: &Value) -> (Value, Value) {
         let mut outputs = graph.embed("trunk", &self.graph, features, self.reach);
+        for (output, _) in outputs.iter_mut().zip(self.spread).filter(|(_, spread)| *spread) {
+            *output = output.cropped();
+        }
         let log_std = outputs.swap_remove(1);
         (outputs.swap_remove(0), log_std)
     }
@@ -193,14 +215,40 @@ fn entry(path: &str, graph: &pb::GraphProto) -> Result<(usize, usize), ModelErro
     }
 }
 
-/// Following channels and reach through the nodes.
+/// Samples along the side of a cell, and in it.
+const CELL: usize = 2;
+const SAMPLES: usize = CELL * CELL;
+
+/// What a tensor has one value of every channel for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Grid {
+    /// Every sample of the features.
+    Samples,
+    /// Every cell of samples; the last ones may reach beyond an odd end.
+    Cells,
+    /// Every sample of whole cells. Beyond an odd end one more than the features have, so that nothing but the end of
+    /// the trunk, where it is cut off, may come behind.
+    Spread,
+}
+
+/// What is known of a tensor.
+#[derive(Clone, Copy, Debug)]
+struct Tensor {
+    channels: usize,
+    /// In samples.
+    reach: usize,
+    grid: Grid,
+}
+
+/// Following tensors through the nodes.
 struct Walk<'a> {
     path: &'a str,
     axes: usize,
     weights: HashMap<&'a str, Vec<usize>>,
-    /// Channels and reach of every tensor so far.
-    known: HashMap<&'a str, (usize, usize)>,
-    multiply_adds: usize,
+    known: HashMap<&'a str, Tensor>,
+    alignment: usize,
+    /// Multiply-adds for each whole cell of samples.
+    quarters: usize,
 }
 
 impl<'a> Walk<'a> {
@@ -208,7 +256,7 @@ impl<'a> Walk<'a> {
         Err(error(self.path, place, message))
     }
 
-    fn tensor(&self, name: &str, place: &str) -> Result<(usize, usize), ModelError> {
+    fn tensor(&self, name: &str, place: &str) -> Result<Tensor, ModelError> {
         self.known.get(name).copied().ok_or_else(|| error(self.path, place, format!("{name} was not computed before")))
     }
 
@@ -221,19 +269,28 @@ impl<'a> Walk<'a> {
         let ([output], Some(first)) = (&node.output[..], node.input.first()) else {
             return self.fail(&place, format!("got {} outputs, expected 1", node.output.len()));
         };
-        let (channels, reach) = self.tensor(first, &place)?;
+        let from = self.tensor(first, &place)?;
+        if from.grid == Grid::Spread {
+            return self.fail(&place, format!("got {first} from DepthToSpace, expected nothing behind that"));
+        }
         let result = match (node.op_type.as_str(), &node.input[1..]) {
             ("Conv", [weights, bias @ ..]) if bias.len() < 2 => {
-                self.convolution(node, &place, (channels, reach), weights, bias.first())?
+                self.convolution(node, &place, from, weights, bias.first())?
             }
             ("Add", [other]) => {
-                let (more, far) = self.tensor(other, &place)?;
-                if more != channels {
-                    return self.fail(&place, format!("got {channels} and {more} channels, expected equal ones"));
+                let other = self.tensor(other, &place)?;
+                if other.channels != from.channels {
+                    let message = format!("got {} and {} channels, expected equal ones", from.channels, other.channels);
+                    return self.fail(&place, message);
                 }
-                (channels, reach.max(far))
+                if other.grid != from.grid {
+                    let message = format!("got {:?} and {:?}, expected one resolution", from.grid, other.grid);
+                    return self.fail(&place, message);
+                }
+                Tensor { reach: from.reach.max(other.reach), ..from }
             }
-            ("Relu" | "Tanh" | "Sigmoid", []) => (channels, reach),
+            ("Relu" | "Tanh" | "Sigmoid", []) => from,
+            ("DepthToSpace", []) => self.spread(node, &place, from)?,
             (_, rest) => return self.fail(&place, format!("got {} inputs", rest.len() + 1)),
         };
         self.known.insert(output, result);
@@ -244,28 +301,29 @@ impl<'a> Walk<'a> {
         &mut self,
         node: &pb::NodeProto,
         place: &str,
-        (channels, reach): (usize, usize),
+        from: Tensor,
         weights: &str,
         bias: Option<&String>,
-    ) -> Result<(usize, usize), ModelError> {
+    ) -> Result<Tensor, ModelError> {
         let Some(shape) = self.weights.get(weights).cloned() else {
             return self.fail(place, format!("got weights {weights}, expected an initializer"));
         };
-        if shape.len() != 2 + self.axes || shape[1] != channels {
+        if shape.len() != 2 + self.axes || shape[1] != from.channels {
             return self.fail(
                 place,
-                format!("got weights {shape:?}, expected {channels} input channels and {} kernel axes", self.axes),
+                format!(
+                    "got weights {shape:?}, expected {} input channels and {} kernel axes",
+                    from.channels, self.axes
+                ),
             );
         }
         if let Some(b) = bias.filter(|b| self.weights.get(b.as_str()) != Some(&vec![shape[0]])) {
             return self.fail(place, format!("bias {b}: expected an initializer of {} values", shape[0]));
         }
         let kernel = &shape[2..];
-        if kernel.iter().any(|k| k % 2 == 0) {
-            return self.fail(place, format!("got kernel {kernel:?}, expected odd sizes"));
-        }
         let mut dilations = vec![1; self.axes];
         let mut pads = vec![0; 2 * self.axes];
+        let mut strides = vec![1; self.axes];
         for attribute in &node.attribute {
             let values: Vec<usize> = attribute.ints.iter().map(|v| usize::try_from(*v).unwrap_or(usize::MAX)).collect();
             match attribute.name.as_str() {
@@ -274,25 +332,71 @@ impl<'a> Walk<'a> {
                 }
                 "pads" if values.len() == pads.len() => pads = values,
                 "strides" if values.iter().all(|s| *s == 1) => {}
+                "strides" if values == [CELL; 2] && self.axes == 2 => strides = values,
                 "group" if attribute.i == 1 => {}
                 "kernel_shape" if values == kernel => {}
                 name => {
                     return self.fail(
                         place,
                         format!(
-                            "got {name} = {:?}, expected stride 1, one group, explicit pads and kernel_shape as the weights",
+                            "got {name} = {:?}, expected stride 1 (or once 2, of images), one group, explicit pads and \
+                             kernel_shape as the weights",
                             attribute.ints
                         ),
                     );
                 }
             }
         }
+        let weights = shape.iter().product::<usize>();
+        if strides == [CELL; 2] {
+            if from.grid == Grid::Cells {
+                return self.fail(place, "got stride 2 at half the resolution, expected it once".to_owned());
+            }
+            if kernel != [CELL; 2] || dilations != [1; 2] || pads != [0, 0, 1, 1] {
+                let message = format!(
+                    "got stride 2 with kernel {kernel:?}, dilations {dilations:?} and pads {pads:?}, expected kernel \
+                     [2, 2], dilations [1, 1] and pads [0, 0, 1, 1]"
+                );
+                return self.fail(place, message);
+            }
+            self.quarters += weights;
+            self.alignment = CELL;
+            return Ok(Tensor { channels: shape[0], reach: from.reach + CELL - 1, grid: Grid::Cells });
+        }
+        if kernel.iter().any(|k| k % 2 == 0) {
+            return self.fail(place, format!("got kernel {kernel:?}, expected odd sizes"));
+        }
         let half: Vec<usize> = kernel.iter().zip(&dilations).map(|(k, d)| d * (k / 2)).collect();
         let expected = [half.clone(), half.clone()].concat();
         if pads != expected {
             return self.fail(place, format!("got pads {pads:?}, expected {expected:?}, which keep the size"));
         }
-        self.multiply_adds += shape.iter().product::<usize>();
-        Ok((shape[0], reach + half.iter().copied().max().unwrap_or(0)))
+        let (cell, samples) = if from.grid == Grid::Cells { (CELL, 1) } else { (1, SAMPLES) };
+        self.quarters += samples * weights;
+        let reach = from.reach + cell * half.iter().copied().max().unwrap_or(0);
+        Ok(Tensor { channels: shape[0], reach, ..from })
+    }
+
+    /// Of one output channel, for which both orders of ONNX are the same.
+    fn spread(&self, node: &pb::NodeProto, place: &str, from: Tensor) -> Result<Tensor, ModelError> {
+        for attribute in &node.attribute {
+            match attribute.name.as_str() {
+                "blocksize" if attribute.i == CELL as i64 => {}
+                "mode" if [&b"CRD"[..], b"DCR"].contains(&attribute.s.as_slice()) => {}
+                name => {
+                    let message = format!("got {name} = {} {:?}, expected blocksize 2", attribute.i, attribute.s);
+                    return self.fail(place, message);
+                }
+            }
+        }
+        if from.grid != Grid::Cells || from.channels != SAMPLES || !node.attribute.iter().any(|a| a.name == "blocksize")
+        {
+            let message = format!(
+                "got {} channels of {:?}, expected {SAMPLES} of Cells and blocksize 2: one for each sample",
+                from.channels, from.grid
+            );
+            return self.fail(place, message);
+        }
+        Ok(Tensor { channels: 1, grid: Grid::Spread, ..from })
     }
 }

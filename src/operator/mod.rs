@@ -2,6 +2,7 @@
 
 mod axis;
 mod bank;
+mod cells;
 mod convolution;
 mod filter;
 mod pass;
@@ -10,6 +11,7 @@ mod simd;
 
 pub use axis::Border;
 pub use bank::{BankError, BoundBank, Derivative};
+pub use cells::{CELL, CellConvolution, spread_cells};
 pub use convolution::{Activation, Convolution, ConvolutionShape, WIDEST};
 pub use filter::SeriesFilter;
 pub use pass::instructions;

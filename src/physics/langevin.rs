@@ -146,6 +146,13 @@ impl Law for Langevin {
         for (radius, weight) in table.radii.iter().zip(&total.weights) {
             features.push((format!("weight_r{radius}"), weight.clone()));
         }
+        // How lambda itself runs, without which the network could not smooth it further: coarsely, where it is near its
+        // neighbourhood's mean, and over a wider range. At a border, where kernels are one-sided, that is worth most.
+        let mean = average.apply(&(&total.estimate * &total.coverage), &[&[0]])?.swap_remove(0)
+            / (average.apply(&total.coverage, &[&[0]])?.swap_remove(0) + TINY);
+        let level = (&total.estimate - mean) * &total.coverage / &unit;
+        features.push(("level".to_owned(), level.clamp(-4.0, 4.0)));
+        features.push(("level_far".to_owned(), (level * 0.125).clamp(-4.0, 4.0)));
         let (given, support) = (&total.estimate / &step, total.coverage);
         let offset = &a * inputs.get("offset");
         let seen = support.clone();

@@ -1,24 +1,33 @@
-//! Finding the convolutions of a graph that ours computes, with the activation and the sum behind them.
+//! Finding the convolutions of a graph that ours computes, with the activation and the sum behind them, and the ways
+//! between samples and cells.
 
 use std::collections::HashMap;
 
 use tract_onnx::pb;
 
+use super::Action;
+use super::fuse::whole_numbers;
 use crate::graph::attribute;
-use crate::operator::{Activation, Convolution, ConvolutionShape};
+use crate::operator::{Activation, CELL, CellConvolution, Convolution, ConvolutionShape};
 
-/// One convolution: what it replaces, and how it is computed.
+/// One operator: what it replaces, and how it is computed.
 #[derive(Debug)]
 pub(super) struct Found {
-    /// The tensor that is convolved, and the one added to the activated sum.
+    /// The tensor that is read, and the one added to a convolution's activated sum.
     pub(super) inputs: Vec<String>,
     pub(super) output: String,
-    pub(super) convolution: Convolution,
+    pub(super) action: Action,
     /// Nodes that it stands for, the last one making the output.
     pub(super) nodes: Vec<usize>,
 }
 
-/// The convolutions of stride 1, one group and odd kernels with zeros that keep the size.
+/// Rows and columns of cells of a map's.
+pub(super) fn cells(tile: &[usize]) -> Vec<usize> {
+    tile.iter().map(|n| n.div_ceil(CELL)).collect()
+}
+
+/// The convolutions of stride 1, one group and odd kernels with zeros that keep the size, of samples and of cells; those
+/// that take samples to cells; and what spreads cells over samples.
 ///
 /// `shapes` holds the shape of every tensor, `tile` that of a map: (y, x) or (sample).
 pub(super) fn find(graph: &pb::GraphProto, shapes: &HashMap<String, Vec<usize>>, tile: &[usize]) -> Vec<Found> {
@@ -32,9 +41,14 @@ pub(super) fn find(graph: &pb::GraphProto, shapes: &HashMap<String, Vec<usize>>,
             _ => None,
         }
     };
-    let mut found = Vec::new();
+    let mut found: Vec<Found> = Vec::new();
     for (i, node) in graph.node.iter().enumerate() {
-        let Some((shape, values, bias)) = describe(node, &weights, shapes, tile) else { continue };
+        if node.op_type == "DepthToSpace" {
+            let slice = node.output.first().and_then(|name| only_reader(name)).filter(|(_, n)| n.op_type == "Slice");
+            found.extend(spread((i, node), slice, &weights, shapes, tile));
+            continue;
+        }
+        let Some(bound) = Bound::new(node, &weights, shapes, tile) else { continue };
         let mut one = (vec![node.input[0].clone()], node.output[0].clone(), vec![i]);
         let mut activation = Activation::None;
         if let Some((at, relu)) = only_reader(&one.1).filter(|(_, n)| n.op_type == "Relu") {
@@ -42,7 +56,9 @@ pub(super) fn find(graph: &pb::GraphProto, shapes: &HashMap<String, Vec<usize>>,
             one.1.clone_from(&relu.output[0]);
             one.2.push(at);
         }
-        if let Some((at, sum)) = only_reader(&one.1).filter(|(_, n)| n.op_type == "Add") {
+        // Of two convolutions in one sum, the first one takes it.
+        let is_free = |at: usize| found.iter().all(|f| !f.nodes.contains(&at));
+        if let Some((at, sum)) = only_reader(&one.1).filter(|(at, n)| n.op_type == "Add" && is_free(*at)) {
             let other = sum.input.iter().find(|n| **n != one.1);
             if let Some(other) = other.filter(|n| shapes.get(*n) == shapes.get(&one.1)) {
                 one.0.push(other.clone());
@@ -51,60 +67,128 @@ pub(super) fn find(graph: &pb::GraphProto, shapes: &HashMap<String, Vec<usize>>,
             }
         }
         let (inputs, output, nodes) = one;
-        let convolution = Convolution::new(shape, &values, &bias, activation);
-        found.push(Found { inputs, output, convolution, nodes });
+        found.push(Found { inputs, output, action: bound.action(activation), nodes });
     }
     found
 }
 
-/// Shape, weights and bias of a convolution; `None` where ours does not compute it.
-fn describe(
-    conv: &pb::NodeProto,
-    weights: &HashMap<&str, &pb::TensorProto>,
+/// A convolution that ours computes.
+struct Bound {
+    way: Way,
+    weights: Vec<f32>,
+    bias: Vec<f32>,
+}
+
+enum Way {
+    Keeping(ConvolutionShape),
+    /// From samples to cells: the rows and columns of samples, and the channels.
+    ToCells([usize; 2], [usize; 2]),
+}
+
+impl Bound {
+    /// `None` where ours does not compute it.
+    fn new(
+        conv: &pb::NodeProto,
+        weights: &HashMap<&str, &pb::TensorProto>,
+        shapes: &HashMap<String, Vec<usize>>,
+        tile: &[usize],
+    ) -> Option<Self> {
+        if conv.op_type != "Conv" {
+            return None;
+        }
+        let attribute = |name: &str| attribute(conv, name);
+        let list = |name: &str| attribute(name).map(|a| a.ints.clone());
+        let kernel = weights.get(conv.input.get(1)?.as_str())?;
+        let dims: Vec<usize> = kernel.dims.iter().map(|d| usize::try_from(*d).ok()).collect::<Option<_>>()?;
+        let (outputs, inputs, spatial) = (*dims.first()?, *dims.get(1)?, dims.get(2..)?);
+        let axes = spatial.len();
+        let dilations = list("dilations").unwrap_or_else(|| vec![1; axes]);
+        let strides = list("strides").unwrap_or_else(|| vec![1; axes]);
+        let pads = list("pads").unwrap_or_else(|| vec![0; 2 * axes]);
+        let plain =
+            attribute("group").is_none_or(|a| a.i == 1) && attribute("auto_pad").is_none_or(|a| a.s == b"NOTSET");
+        if !plain || !(1..=2).contains(&axes) || axes != tile.len() {
+            return None;
+        }
+        let on = |grid: &[usize], name: &str, channels: usize| {
+            let shape = shapes.get(name);
+            shape.is_some_and(|s| s.len() == axes + 2 && s[..2] == [1, channels] && s[2..] == *grid)
+        };
+        let coarse = cells(tile);
+        let bias = match conv.input.get(2).filter(|n| !n.is_empty()) {
+            Some(name) => floats(weights.get(name.as_str())?)?,
+            None => vec![0.0; outputs],
+        };
+        let way = if let ([rows, columns], true) = (tile, strides == [CELL as i64; 2]) {
+            let whole = *spatial == [CELL; 2] && pads == [0, 0, 1, 1] && dilations == [1, 1];
+            let fit = on(tile, &conv.input[0], inputs) && on(&coarse, &conv.output[0], outputs);
+            if !(whole && fit) {
+                return None;
+            }
+            Way::ToCells([*rows, *columns], [inputs, outputs])
+        } else {
+            let kept = (0..axes).all(|a| {
+                let half = (spatial[a] / 2) as i64 * dilations[a];
+                spatial[a] % 2 == 1 && pads[a] == half && pads[a + axes] == half && strides[a] == 1
+            });
+            let grid = [tile, &coarse]
+                .into_iter()
+                .find(|grid| on(grid, &conv.output[0], outputs) && on(grid, &conv.input[0], inputs))?;
+            let pair = |values: &[usize]| if axes == 1 { [1, values[0]] } else { [values[0], values[1]] };
+            if !kept || pair(spatial)[0] > Convolution::MOST_ROWS {
+                return None;
+            }
+            let dilations: Vec<usize> = dilations.iter().map(|d| usize::try_from(*d).ok()).collect::<Option<_>>()?;
+            Way::Keeping(ConvolutionShape {
+                width: grid[axes - 1],
+                channels: [inputs, outputs],
+                kernel: pair(spatial),
+                dilation: pair(&dilations),
+            })
+        };
+        Some(Self { way, weights: floats(kernel)?, bias })
+    }
+
+    fn action(&self, activation: Activation) -> Action {
+        let Self { way, weights, bias } = self;
+        match way {
+            Way::Keeping(shape) => Action::Convolution(Box::new(Convolution::new(*shape, weights, bias, activation))),
+            Way::ToCells(size, channels) => {
+                Action::Cells(Box::new(CellConvolution::new(*size, *channels, weights, bias, activation)))
+            }
+        }
+    }
+}
+
+/// Of one output channel, up to the cut behind it that takes off what lies beyond an odd end.
+fn spread(
+    (at, node): (usize, &pb::NodeProto),
+    slice: Option<(usize, &pb::NodeProto)>,
+    constants: &HashMap<&str, &pb::TensorProto>,
     shapes: &HashMap<String, Vec<usize>>,
     tile: &[usize],
-) -> Option<(ConvolutionShape, Vec<f32>, Vec<f32>)> {
-    if conv.op_type != "Conv" {
-        return None;
-    }
-    let attribute = |name: &str| attribute(conv, name);
-    let list = |name: &str| attribute(name).map(|a| a.ints.clone());
-    let kernel = weights.get(conv.input.get(1)?.as_str())?;
-    let dims: Vec<usize> = kernel.dims.iter().map(|d| usize::try_from(*d).ok()).collect::<Option<_>>()?;
-    let (outputs, inputs, spatial) = (*dims.first()?, *dims.get(1)?, dims.get(2..)?);
-    let axes = spatial.len();
-    let dilations = list("dilations").unwrap_or_else(|| vec![1; axes]);
-    let strides = list("strides").unwrap_or_else(|| vec![1; axes]);
-    let pads = list("pads").unwrap_or_else(|| vec![0; 2 * axes]);
-    let kept = (0..axes).all(|a| {
-        let half = (spatial[a] / 2) as i64 * dilations[a];
-        spatial[a] % 2 == 1 && pads[a] == half && pads[a + axes] == half && strides[a] == 1
-    });
-    let plain = attribute("group").is_none_or(|a| a.i == 1) && attribute("auto_pad").is_none_or(|a| a.s == b"NOTSET");
-    let fits = |name: &str, channels: usize| {
-        let shape = shapes.get(name);
-        shape.is_some_and(|s| s.len() == axes + 2 && s[..2] == [1, channels] && s[2..] == *tile)
+) -> Option<Found> {
+    let is_map = |name: &String, channels: usize, size: &[usize]| {
+        shapes.get(name).is_some_and(|s| s.len() == 4 && s[..2] == [1, channels] && s[2..] == *size)
     };
-    let fit = axes == tile.len() && fits(&conv.output[0], outputs) && fits(&conv.input[0], inputs);
-    if !(kept && plain && fit && (1..=2).contains(&axes)) {
-        return None;
-    }
-    let pair = |values: &[usize]| if axes == 1 { [1, values[0]] } else { [values[0], values[1]] };
-    if pair(spatial)[0] > Convolution::MOST_ROWS {
-        return None;
-    }
-    let bias = match conv.input.get(2).filter(|n| !n.is_empty()) {
-        Some(name) => floats(weights.get(name.as_str())?)?,
-        None => vec![0.0; outputs],
+    let fits = tile.len() == 2
+        && attribute(node, "blocksize")?.i == CELL as i64
+        && is_map(node.input.first()?, CELL * CELL, &cells(tile));
+    let (mut output, mut nodes) = (node.output.first()?, vec![at]);
+    let starts_first = |slice: &pb::NodeProto| {
+        let starts = slice.input.get(1).and_then(|name| whole_numbers(constants.get(name.as_str())?));
+        slice.input.len() == 4 && starts.is_some_and(|s| s.iter().all(|n| *n == 0))
     };
-    let dilations: Vec<usize> = dilations.iter().map(|d| usize::try_from(*d).ok()).collect::<Option<_>>()?;
-    let shape = ConvolutionShape {
-        width: tile[axes - 1],
-        channels: [inputs, outputs],
-        kernel: pair(spatial),
-        dilation: pair(&dilations),
-    };
-    Some((shape, floats(kernel)?, bias))
+    if let Some((at, slice)) = slice.filter(|(_, slice)| starts_first(slice)) {
+        output = slice.output.first()?;
+        nodes.push(at);
+    }
+    (fits && is_map(output, 1, tile)).then(|| Found {
+        inputs: vec![node.input[0].clone()],
+        output: output.clone(),
+        action: Action::Spread,
+        nodes,
+    })
 }
 
 /// The values of a tensor of single precision.

@@ -4,9 +4,9 @@ use std::collections::{HashMap, HashSet};
 
 use tract_onnx::pb;
 
-use super::convolutions::{find, floats};
+use super::convolutions::{cells, find, floats};
 use super::fuse::{Group, fuse};
-use super::{Action, Flow, Recipe, Task};
+use super::{Action, Flow, Recipe, Stack, Task};
 use crate::graph::{BankRecord, Edge, int, merge_twins, node, prune, supplant};
 use crate::operator::{BankError, Border, BoundBank, Derivative, Place};
 
@@ -53,11 +53,16 @@ pub(in crate::backend) fn cut(
 ) -> Result<Option<Cut>, BankError> {
     let mut actions = Vec::new();
     replace_banks(&mut graph, banks, dropped, tile, &mut actions)?;
-    replace_convolutions(&mut graph, shapes, tile, &mut actions);
-    fuse(&mut graph, shapes, tile, |Group { inputs, outputs, program }| {
-        actions.push(Some(Action::Pointwise(program)));
-        stand_in(&actions, &inputs, &outputs)
-    });
+    let mut grids = vec![tile.to_vec()];
+    if replace_convolutions(&mut graph, shapes, tile, &mut actions) && cells(tile) != tile {
+        grids.push(cells(tile));
+    }
+    for grid in grids {
+        fuse(&mut graph, shapes, &grid, |Group { inputs, outputs, program }| {
+            actions.push(Some(Action::Pointwise(program)));
+            stand_in(&actions, &inputs, &outputs)
+        });
+    }
     prune(&mut graph);
     Ok(split(graph, actions, shapes, tile, by_rows))
 }
@@ -98,21 +103,24 @@ fn replace_banks(
     Ok(())
 }
 
+/// Let convolutions, and what leads from cells back to samples, be one node each; whether any of them are on cells.
 fn replace_convolutions(
     graph: &mut pb::GraphProto,
     shapes: &HashMap<String, Vec<usize>>,
     tile: &[usize],
     actions: &mut Vec<Option<Action>>,
-) {
-    let mut gone = HashSet::new();
+) -> bool {
+    let (mut gone, mut on_cells) = (HashSet::new(), false);
     for found in find(graph, shapes, tile) {
         let Some((last, others)) = found.nodes.split_last() else { continue };
-        actions.push(Some(Action::Convolution(Box::new(found.convolution))));
+        on_cells |= matches!(found.action, Action::Cells(_) | Action::Spread);
+        actions.push(Some(found.action));
         graph.node[*last] = stand_in(actions, &found.inputs, &[found.output]);
         gone.extend(others.iter().copied());
     }
     let mut at = 0..;
     graph.node.retain(|_| at.next().is_none_or(|i| !gone.contains(&i)));
+    on_cells
 }
 
 /// The flow of the stand-ins and the rest; `None` where the rest reads what the flow makes.
@@ -136,9 +144,10 @@ fn split(
             names.push(name);
         }
     }
-    let planes = |name: &str| {
+    let stack = |name: &str| {
         let shape = shapes.get(name)?;
-        Some(shape[..shape.len().checked_sub(tile.len())?].iter().product::<usize>())
+        let (lead, own) = shape.split_at(shape.len().checked_sub(tile.len())?);
+        Some(Stack { planes: lead.iter().product(), size: rows_and_columns(own) })
     };
     let input = |name: &str| graph.input.iter().position(|i| i.name == name);
     let mut asked: Vec<(&str, usize)> = names
@@ -177,17 +186,14 @@ fn split(
     };
     let rows = asked.iter().map(|(name, input)| {
         let makes = vec![number(&(*name).to_owned())];
-        Some(Task { action: Action::Rows { input: *input, planes: planes(name)? }, reads: Vec::new(), makes })
+        Some(Task { action: Action::Rows { input: *input, planes: stack(name)?.planes }, reads: Vec::new(), makes })
     });
     let mut tasks: Vec<Task> = rows.collect::<Option<_>>()?;
     tasks.extend(flowing.iter().map(task).collect::<Option<Vec<_>>>()?);
     let recipe = Recipe {
-        size: match *tile {
-            [rows, columns] => [rows, columns],
-            _ => [1, tile.iter().product()],
-        },
+        size: rows_and_columns(tile),
         given: places,
-        made: made.iter().map(|n| planes(n)).collect::<Option<_>>()?,
+        made: made.iter().map(|n| stack(n)).collect::<Option<_>>()?,
         outputs: graph.output.iter().map(|o| number(&o.name)).collect(),
         tasks,
     };
@@ -196,6 +202,14 @@ fn split(
     graph.output = rest_outputs;
     prune(&mut graph);
     Some(Cut { flow: Flow::new(recipe), given, by_rows, rest: graph })
+}
+
+/// A series is one row.
+fn rows_and_columns(size: &[usize]) -> [usize; 2] {
+    match *size {
+        [rows, columns] => [rows, columns],
+        _ => [1, size.iter().product()],
+    }
 }
 
 /// Where the values of a tensor of this shape stand; it may be broadcast along any axis.

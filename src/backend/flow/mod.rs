@@ -2,7 +2,8 @@
 //!
 //! One operator after the other on whole maps is bound by memory. Here a few rows go through every operator while
 //! they are in the cache, and of what lies between the operators only the rows are kept that are still to be read:
-//! memory grows with a frame's width and not with its height.
+//! memory grows with a frame's width and not with its height. A trunk that works at half the resolution has tensors of
+//! half as many rows and columns, which go through in the same order.
 
 mod convolutions;
 mod cut;
@@ -11,6 +12,8 @@ mod fuse;
 mod program;
 mod schedule;
 mod shapes;
+#[cfg(test)]
+mod tests;
 
 pub(super) use cut::{Cut, Given, cut};
 pub(super) use shapes::shapes;
@@ -20,7 +23,7 @@ use std::ops::Range;
 use smallvec::SmallVec;
 
 use super::Rows;
-use crate::operator::{BoundBank, Convolution, Place, WIDEST};
+use crate::operator::{BoundBank, CELL, CellConvolution, Convolution, Place, WIDEST, spread_cells};
 use program::{Argument, Instruction, Operator, Program, Target};
 use schedule::{BLOCK, Memory, Read, Schedule, Step, TaskShape, TensorShape, schedule};
 
@@ -36,6 +39,10 @@ enum Action {
     Bank(Box<BoundBank>),
     /// Of the first tensor read; the second one, if there is one, is added.
     Convolution(Box<Convolution>),
+    /// From samples to cells, likewise.
+    Cells(Box<CellConvolution>),
+    /// From cells back to samples.
+    Spread,
     Pointwise(Program),
 }
 
@@ -47,15 +54,23 @@ struct Task {
     makes: Vec<usize>,
 }
 
+/// A tensor that is made.
+#[derive(Clone, Copy, Debug)]
+struct Stack {
+    planes: usize,
+    /// Rows and columns.
+    size: [usize; 2],
+}
+
 /// Operators on maps of one shape, in an order in which each can be computed.
 #[derive(Debug)]
 struct Recipe {
-    /// Rows and columns of a map.
+    /// Rows and columns of a map: of what is given and of the outputs.
     size: [usize; 2],
     /// The tensors that are given, numbered from 0: where their values stand.
     given: Vec<Place>,
-    /// The tensors that are made, numbered on from there: their planes.
-    made: Vec<usize>,
+    /// The tensors that are made, numbered on from there.
+    made: Vec<Stack>,
     tasks: Vec<Task>,
     /// The tensors among them that are asked for.
     outputs: Vec<usize>,
@@ -74,6 +89,7 @@ enum Slot {
 struct Tensor {
     slot: Slot,
     planes: usize,
+    height: usize,
     /// Rows of zeros above the first and below the last.
     rim: usize,
     /// Where it stands when a frame begins.
@@ -97,7 +113,6 @@ pub(super) struct Flow {
 impl Flow {
     fn new(mut recipe: Recipe) -> Self {
         recipe.surround_convolutions();
-        let [height, width] = recipe.size;
         let count = recipe.given.len() + recipe.made.len();
         let mut rims = vec![[0, 0]; count];
         for task in &recipe.tasks {
@@ -114,14 +129,16 @@ impl Flow {
             _ if banks().any(|b| b.reads.contains(&t)) => Memory::Straight,
             _ => Memory::Ring,
         };
-        let shapes: Vec<TensorShape> = (0..count).map(|t| TensorShape { rim: rims[t][0], memory: memory(t) }).collect();
-        let tasks: Vec<TaskShape> = recipe.tasks.iter().map(|task| task.shape(height)).collect();
-        let Schedule { steps, capacity } = schedule(height, &tasks, &shapes);
+        let shape = |t| TensorShape { height: recipe.size_of(t)[0], rim: rims[t][0], memory: memory(t) };
+        let shapes: Vec<TensorShape> = (0..count).map(shape).collect();
+        let tasks: Vec<TaskShape> = recipe.tasks.iter().map(|task| task.shape(&recipe)).collect();
+        let Schedule { steps, capacity } = schedule(&tasks, &shapes);
         let given = recipe.given.iter().enumerate();
-        let mut tensors: Vec<Tensor> =
-            given.map(|(i, place)| Tensor { slot: Slot::Given(i), planes: 1, rim: 0, start: *place }).collect();
+        let mut tensors: Vec<Tensor> = given
+            .map(|(i, place)| Tensor { slot: Slot::Given(i), planes: 1, height: recipe.size[0], rim: 0, start: *place })
+            .collect();
         let mut memory = Vec::with_capacity(recipe.made.len());
-        for (t, planes) in (recipe.given.len()..).zip(&recipe.made) {
+        for (t, Stack { planes, size: [height, width] }) in (recipe.given.len()..).zip(recipe.made.iter().copied()) {
             let [above, rim] = rims[t];
             let (slot, start) = if let Some(output) = recipe.outputs.iter().position(|o| *o == t) {
                 (Slot::Output(output), Place::whole(height, width))
@@ -137,7 +154,7 @@ impl Flow {
                 let place = Place { plane, row, column: 1, first: -first.cast_signed(), ring, rim };
                 (Slot::Own(memory.len() - 1), place)
             };
-            tensors.push(Tensor { slot, planes: *planes, rim: above, start });
+            tensors.push(Tensor { slot, planes, height, rim: above, start });
         }
         let scratch = recipe.tasks.iter().map(Task::scratch_len).max().unwrap_or(0);
         let places = tensors.iter().map(|t| t.start).collect();
@@ -151,7 +168,7 @@ impl Flow {
     /// If a tensor is shorter than the one bound, or one is missing.
     pub(super) fn run<'a>(&mut self, given: &[&[f32]], asked: Rows<'_>, outputs: &mut [&'a mut [f32]]) {
         let Self { recipe, steps, tensors, places, memory, scratch } = self;
-        let [height, width] = recipe.size;
+        let width = recipe.size[1];
         assert_eq!((given.len(), outputs.len()), (recipe.given.len(), recipe.outputs.len()), "tensors");
         for (tensor, place) in tensors.iter().zip(places.iter_mut()) {
             *place = tensor.start;
@@ -208,10 +225,16 @@ impl Flow {
                             let plus = (task.reads.len() > 1).then(|| input(1));
                             convolution.run(rows.clone(), input(0), plus, (made[0].as_mut(), place(0)));
                         }
+                        Action::Cells(convolution) => {
+                            let plus = (task.reads.len() > 1).then(|| input(1));
+                            convolution.run(rows.clone(), input(0), plus, (made[0].as_mut(), place(0)), scratch);
+                        }
+                        Action::Spread => spread_cells(rows.clone(), width, input(0), (made[0].as_mut(), place(0))),
                     }
                     for (t, made) in task.makes.iter().zip(made) {
                         match (tensors[*t].slot, made) {
                             (Slot::Own(own), Made::Own(mut values)) => {
+                                let height = tensors[*t].height;
                                 if rows.end == height {
                                     tensors[*t].clear_rim(&mut values, &places[*t], height.cast_signed());
                                 }
@@ -259,11 +282,12 @@ impl Task {
         match &self.action {
             Action::Bank(bank) => bank.scratch_len(),
             Action::Pointwise(program) => program.scratch_len(),
-            Action::Convolution(_) | Action::Rows { .. } => 0,
+            Action::Cells(convolution) => convolution.scratch_len(),
+            Action::Convolution(_) | Action::Spread | Action::Rows { .. } => 0,
         }
     }
 
-    fn shape(&self, height: usize) -> TaskShape {
+    fn shape(&self, recipe: &Recipe) -> TaskShape {
         let signed = |rows: Range<usize>| rows.start.cast_signed()..rows.end.cast_signed();
         let same = |y: usize| signed(y..y + 1);
         let rows = |i: usize, y: usize| match &self.action {
@@ -272,8 +296,11 @@ impl Task {
                 let reach = convolution.shape().reach()[0].cast_signed();
                 y.cast_signed() - reach..y.cast_signed() + reach + 1
             }
-            Action::Convolution(_) | Action::Pointwise(_) | Action::Rows { .. } => same(y),
+            Action::Cells(convolution) if i == 0 => signed(convolution.reads(y..y + 1)),
+            Action::Spread => same(y / CELL),
+            Action::Convolution(_) | Action::Cells(_) | Action::Pointwise(_) | Action::Rows { .. } => same(y),
         };
+        let height = self.makes.first().map_or(0, |t| recipe.size_of(*t)[0]);
         let reads = self.reads.iter().enumerate();
         TaskShape {
             reads: reads.map(|(i, t)| Read { tensor: *t, rows: (0..height).map(|y| rows(i, y)).collect() }).collect(),
@@ -283,12 +310,17 @@ impl Task {
 }
 
 impl Recipe {
+    /// Rows and columns of a tensor.
+    fn size_of(&self, tensor: usize) -> [usize; 2] {
+        tensor.checked_sub(self.given.len()).map_or(self.size, |made| self.made[made].size)
+    }
+
     /// Let no convolution read a tensor that has no room for zeros around it: one that is given, or an output.
     fn surround_convolutions(&mut self) {
         let count = self.given.len() + self.made.len();
         let mut copies: Vec<(usize, usize)> = Vec::new();
         let mut tasks = Vec::with_capacity(self.tasks.len());
-        for mut task in self.tasks.drain(..) {
+        for mut task in std::mem::take(&mut self.tasks) {
             let source = task.reads.first().copied().unwrap_or(0);
             let bare = source < self.given.len() || self.outputs.contains(&source);
             if let (Action::Convolution(convolution), true) = (&task.action, bare) {
@@ -298,12 +330,9 @@ impl Recipe {
                     copies.push((source, copy));
                     let planes = convolution.shape().channels[0];
                     let reads = vec![source];
-                    self.made.push(planes);
-                    tasks.push(Task {
-                        action: Action::Pointwise(copying(planes, self.size[1])),
-                        reads,
-                        makes: vec![copy],
-                    });
+                    let size = self.size_of(source);
+                    self.made.push(Stack { planes, size });
+                    tasks.push(Task { action: Action::Pointwise(copying(planes, size[1])), reads, makes: vec![copy] });
                     copy
                 });
             }

@@ -14,7 +14,7 @@ pub(super) const BLOCK: usize = 8;
 pub(super) struct TaskShape {
     /// Tensors read, by number, each with how far above and below.
     pub(super) reads: Vec<Read>,
-    /// Tensors made, all of the same rows.
+    /// Tensors made, at least one, all of the same rows.
     pub(super) makes: Vec<usize>,
 }
 
@@ -30,6 +30,8 @@ pub(super) struct Read {
 /// How a tensor is kept.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct TensorShape {
+    /// Its rows: those of a frame, or of cells.
+    pub(super) height: usize,
     /// Rows of zeros above the first and below the last row.
     pub(super) rim: usize,
     pub(super) memory: Memory,
@@ -65,7 +67,6 @@ pub(super) struct Schedule {
 
 /// Tensors while they are computed.
 struct State<'a> {
-    height: usize,
     tasks: &'a [TaskShape],
     tensors: &'a [TensorShape],
     capacity: &'a [usize],
@@ -82,16 +83,16 @@ struct State<'a> {
     steps: Vec<Step>,
 }
 
-/// Work out the order for frames of `height` rows. `tasks` stand in an order in which each can be computed.
-pub(super) fn schedule(height: usize, tasks: &[TaskShape], tensors: &[TensorShape]) -> Schedule {
+/// Work out the order. `tasks` stand in an order in which each can be computed.
+pub(super) fn schedule(tasks: &[TaskShape], tensors: &[TensorShape]) -> Schedule {
     // Once without any limit, which shows how many rows each tensor has to hold, then with that.
     let unlimited = vec![usize::MAX; tensors.len()];
-    let (_, needed) = State::new(height, tasks, tensors, &unlimited).run();
+    let (_, needed) = State::new(tasks, tensors, &unlimited).run();
     let capacity: Vec<usize> = needed
         .iter()
         .zip(tensors)
         .map(|(needed, tensor)| {
-            let all = height + 2 * tensor.rim;
+            let all = tensor.height + 2 * tensor.rim;
             match tensor.memory {
                 Memory::Whole => all,
                 // Whole blocks, so that none of them goes over the end.
@@ -103,12 +104,12 @@ pub(super) fn schedule(height: usize, tasks: &[TaskShape], tensors: &[TensorShap
             }
         })
         .collect();
-    let (steps, _) = State::new(height, tasks, tensors, &capacity).run();
+    let (steps, _) = State::new(tasks, tensors, &capacity).run();
     Schedule { steps, capacity }
 }
 
 impl<'a> State<'a> {
-    fn new(height: usize, tasks: &'a [TaskShape], tensors: &'a [TensorShape], capacity: &'a [usize]) -> Self {
+    fn new(tasks: &'a [TaskShape], tensors: &'a [TensorShape], capacity: &'a [usize]) -> Self {
         let mut readers = vec![Vec::new(); tensors.len()];
         for (t, task) in tasks.iter().enumerate() {
             for (r, read) in task.reads.iter().enumerate() {
@@ -117,7 +118,6 @@ impl<'a> State<'a> {
         }
         let maker = |tensor| tasks.iter().position(|t| t.makes.contains(&tensor));
         Self {
-            height,
             tasks,
             tensors,
             capacity,
@@ -133,30 +133,38 @@ impl<'a> State<'a> {
 
     /// The steps of a frame, and the most rows that each tensor holds at once.
     fn run(mut self) -> (Vec<Step>, Vec<usize>) {
-        let height = self.height;
+        let whole: Vec<usize> = (0..self.tasks.len())
+            .filter(|task| self.tasks[*task].makes.iter().any(|m| self.tensors[*m].memory == Memory::Whole))
+            .collect();
+        let height = whole.iter().map(|task| self.height(*task)).max().unwrap_or(0);
         for target in (0..height).step_by(BLOCK).map(|y| (y + BLOCK).min(height)) {
-            for task in 0..self.tasks.len() {
-                if self.tasks[task].makes.iter().any(|m| self.tensors[*m].memory == Memory::Whole) {
-                    self.compute(task, target);
-                }
+            for &task in &whole {
+                self.compute(task, target.min(self.height(task)));
             }
         }
         (self.steps, self.needed)
     }
 
+    /// Rows of what a task makes.
+    fn height(&self, task: usize) -> usize {
+        self.tasks[task].makes.first().map_or(0, |tensor| self.tensors[*tensor].height)
+    }
+
     /// Compute the rows of a task up to `target`, each block right after what it reads.
     fn compute(&mut self, task: usize, target: usize) {
+        let height = self.height(task);
         while self.done[task] < target {
-            let rows = self.done[task]..(self.done[task] + BLOCK).min(self.height);
+            let rows = self.done[task]..(self.done[task] + BLOCK).min(height);
             for read in &self.tasks[task].reads {
-                let end = usize::try_from(read.rows[rows.end - 1].end).unwrap_or(0).min(self.height);
+                let end =
+                    usize::try_from(read.rows[rows.end - 1].end).unwrap_or(0).min(self.tensors[read.tensor].height);
                 // Tensors that are given have no maker.
                 if let Some(maker) = self.makers[read.tensor] {
                     self.compute(maker, end);
                 }
             }
             for &tensor in &self.tasks[task].makes {
-                let rim = if rows.end == self.height { self.tensors[tensor].rim } else { 0 };
+                let rim = if rows.end == height { self.tensors[tensor].rim } else { 0 };
                 let end = (rows.end + rim).cast_signed();
                 let kept = self.kept(tensor);
                 self.needed[tensor] = self.needed[tensor].max((end - kept).unsigned_abs());
@@ -192,26 +200,65 @@ mod tests {
 
     use super::*;
 
-    /// A chain of tasks, each reading the last tensor with a reach of its own and the first one as it stands.
-    fn chain(height: usize, reaches: &[usize], rims: bool) -> (Vec<TaskShape>, Vec<TensorShape>) {
-        let window = |reach: usize, rim: bool| -> Vec<Range<isize>> {
+    /// What a task of a chain does with the rows of the tensor before.
+    #[derive(Clone, Copy, Debug)]
+    enum Link {
+        /// Reads so many rows above and below.
+        Window(usize),
+        /// Makes one row of two.
+        Halve,
+        /// Makes the rows back that were halved.
+        Double,
+    }
+
+    /// Windows of these reaches, of which those in `halved` work at half the height.
+    fn links(reaches: &[usize], halved: Range<usize>) -> Vec<Link> {
+        let mut links: Vec<Link> = reaches.iter().map(|r| Link::Window(*r)).collect();
+        let (from, to) = (halved.start.min(links.len()), halved.end.min(links.len()));
+        if from < to {
+            links.insert(to, Link::Double);
+            links.insert(from, Link::Halve);
+        }
+        links
+    }
+
+    /// A chain of tasks, each reading the last tensor and, where it has as many rows, the first one as it stands.
+    fn chain(height: usize, links: &[Link], rims: bool) -> (Vec<TaskShape>, Vec<TensorShape>) {
+        let window = |height: usize, reach: usize, rim: bool| -> Vec<Range<isize>> {
             let (n, r) = (height.cast_signed(), reach.cast_signed());
             let clip = |y: isize| if rim { y } else { y.clamp(0, n) };
             (0..n).map(|y| clip(y - r)..clip(y + r + 1)).collect()
         };
-        let tasks = reaches
+        let signed = |rows: Range<usize>| rows.start.cast_signed()..rows.end.cast_signed();
+        let (mut tasks, mut heights) = (Vec::new(), vec![height]);
+        for (i, link) in links.iter().enumerate() {
+            let (before, mut reads) = (heights[i], Vec::new());
+            let (own, rows) = match link {
+                Link::Window(reach) => (before, window(before, *reach, rims)),
+                Link::Halve => {
+                    let own = before.div_ceil(2);
+                    (own, (0..own).map(|y| signed(2 * y..(2 * y + 2).min(before))).collect())
+                }
+                Link::Double => (height, (0..height).map(|y| signed(y / 2..y / 2 + 1)).collect()),
+            };
+            reads.push(Read { tensor: i, rows });
+            if own == height {
+                reads.push(Read { tensor: 0, rows: window(height, 0, false) });
+            }
+            tasks.push(TaskShape { reads, makes: vec![i + 1] });
+            heights.push(own);
+        }
+        let tensors = heights
             .iter()
             .enumerate()
-            .map(|(i, reach)| TaskShape {
-                reads: vec![Read { tensor: i, rows: window(*reach, rims) }, Read { tensor: 0, rows: window(0, false) }],
-                makes: vec![i + 1],
-            })
-            .collect();
-        let tensors = (0..=reaches.len())
-            .map(|i| TensorShape {
-                rim: if rims { reaches.get(i).copied().unwrap_or(0) } else { 0 },
+            .map(|(i, height)| TensorShape {
+                height: *height,
+                rim: match links.get(i) {
+                    Some(Link::Window(reach)) if rims => *reach,
+                    _ => 0,
+                },
                 memory: match i {
-                    i if i == reaches.len() => Memory::Whole,
+                    i if i == links.len() => Memory::Whole,
                     i if i % 2 == 0 => Memory::Ring,
                     _ => Memory::Straight,
                 },
@@ -226,10 +273,11 @@ mod tests {
         fn rows_are_there_when_they_are_read(
             height in 1usize..200,
             reaches in prop::collection::vec(0usize..30, 1..6),
+            halved in (0usize..6, 0usize..6),
             rims in any::<bool>(),
         ) {
-            let (tasks, tensors) = chain(height, &reaches, rims);
-            let Schedule { steps, capacity } = schedule(height, &tasks, &tensors);
+            let (tasks, tensors) = chain(height, &links(&reaches, halved.0..halved.1), rims);
+            let Schedule { steps, capacity } = schedule(&tasks, &tensors);
             let mut first: Vec<isize> = tensors.iter().map(|t| -t.rim.cast_signed()).collect();
             let mut end = vec![0; tensors.len()];
             let mut done = vec![0; tasks.len()];
@@ -257,7 +305,8 @@ mod tests {
                             }
                         }
                         for made in &tasks[task].makes {
-                            let rim = if rows.end == height { tensors[*made].rim } else { 0 };
+                            prop_assert!(rows.end <= tensors[*made].height);
+                            let rim = if rows.end == tensors[*made].height { tensors[*made].rim } else { 0 };
                             end[*made] = (rows.end + rim).cast_signed();
                             if tensors[*made].memory != Memory::Ring {
                                 prop_assert!((end[*made] - first[*made]).unsigned_abs() <= capacity[*made]);
@@ -266,16 +315,21 @@ mod tests {
                     }
                 }
             }
-            prop_assert!(done.iter().all(|d| *d == height));
+            for (task, done) in tasks.iter().zip(done) {
+                prop_assert_eq!(done, tensors[task.makes[0]].height);
+            }
         }
     }
 
     #[test]
     fn memory_does_not_grow_with_the_frame() {
-        let capacity = |height| {
-            let (tasks, tensors) = chain(height, &[16, 8, 1], true);
-            schedule(height, &tasks, &tensors).capacity
-        };
-        assert_eq!(capacity(504)[..3], capacity(5000)[..3]);
+        for halved in [0..0, 1..3] {
+            let links = links(&[16, 8, 1], halved);
+            let capacity = |height| {
+                let (tasks, tensors) = chain(height, &links, true);
+                schedule(&tasks, &tensors).capacity
+            };
+            assert_eq!(capacity(504)[..links.len()], capacity(5000)[..links.len()]);
+        }
     }
 }

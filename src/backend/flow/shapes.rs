@@ -118,6 +118,12 @@ impl Known {
                 (first[a + 1] == second[b]).then_some(all)?
             }
             "Conv" => conv(node, first, shape(1)?)?,
+            "DepthToSpace" => {
+                let side = usize::try_from(attribute(node, "blocksize")?.i).ok()?;
+                let [batch, channels, rows, columns] = first[..].try_into().ok()?;
+                let along = |n: usize| side.checked_mul(n);
+                vec![batch, along(side).and_then(|cell| channels.checked_div(cell))?, along(rows)?, along(columns)?]
+            }
             "Split" => {
                 let axis = axis_of(axis(), first.len())?;
                 let parts: Vec<Shape> = numbers(1)?

@@ -152,6 +152,7 @@ fn evaluate(node: &pb::NodeProto, args: &[&ArrayD<f64>]) -> Result<Vec<ArrayD<f6
         "Slice" => shape::slice(args),
         "Split" => return shape::split(node, args[0], args.get(1).copied()),
         "Concat" => shape::concat(node, args),
+        "DepthToSpace" => shape::depth_to_space(node, args[0]),
         "ReduceSum" => reduce(node, args, 0.0, |a, b| a + b),
         "ReduceMean" => {
             let sum = reduce(node, args, 0.0, |a, b| a + b)?;

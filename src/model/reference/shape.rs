@@ -97,3 +97,26 @@ pub(super) fn concat(node: &pb::NodeProto, args: &[&ArrayD<f64>]) -> Result<Arra
     let views: Vec<_> = args.iter().map(|a| a.view()).collect();
     ndarray::concatenate(Axis(axis), &views).map_err(|e| e.to_string())
 }
+
+/// Channels to blocks of samples: (n, c, y, x) to (n, c / b^2, b y, b x).
+pub(super) fn depth_to_space(node: &pb::NodeProto, of: &ArrayD<f64>) -> Result<ArrayD<f64>, String> {
+    let side = attribute(node, "blocksize").and_then(|a| usize::try_from(a.i).ok()).unwrap_or(0);
+    let [batch, channels, rows, columns] = *of.shape() else {
+        return Err(format!("got shape {:?}, expected four axes", of.shape()));
+    };
+    let Some(made) =
+        side.checked_mul(side).filter(|cell| *cell > 0 && channels % cell == 0).map(|cell| channels / cell)
+    else {
+        return Err(format!("got {channels} channels, expected a multiple of blocksize {side} squared"));
+    };
+    let columns_first = match attribute(node, "mode").map_or(&b"DCR"[..], |a| &a.s) {
+        b"DCR" => false,
+        b"CRD" => true,
+        other => return Err(format!("got mode {other:?}, expected DCR or CRD")),
+    };
+    Ok(ArrayD::from_shape_fn(IxDyn(&[batch, made, side * rows, side * columns]), |at| {
+        let (channel, within) = (at[1], at[2] % side * side + at[3] % side);
+        let from = if columns_first { channel * side * side + within } else { within * made + channel };
+        of[[at[0], from, at[2] / side, at[3] / side]]
+    }))
+}

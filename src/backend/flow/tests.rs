@@ -1,0 +1,219 @@
+//! Trunks at half the resolution alone, of all sizes, against the reference in double precision and against themselves
+//! in tiles.
+
+use std::collections::HashMap;
+
+use ndarray::{ArrayD, IxDyn};
+use proptest::prelude::*;
+use tract_onnx::pb;
+
+use super::{Cut, Given, cut, shapes};
+use crate::graph::{float_tensor, int, int_tensor, node, tensor_info};
+use crate::model::reference::compute;
+
+/// A trunk's design: channels of the features and of the layers, and for each layer its dilation, its activation, and
+/// whether what it is given is added.
+#[derive(Clone, Debug)]
+struct Design {
+    channels: usize,
+    width: usize,
+    layers: Vec<(usize, &'static str, bool)>,
+    seed: usize,
+}
+
+impl Design {
+    /// Samples around an output that it depends on.
+    fn reach(&self) -> usize {
+        2 * self.layers.iter().map(|l| l.0).sum::<usize>() + 1
+    }
+
+    fn graph(&self) -> pb::GraphProto {
+        let mut graph = pb::GraphProto {
+            input: vec![tensor_info("features", &[])],
+            output: vec![tensor_info("delta", &[]), tensor_info("log_std", &[])],
+            initializer: vec![
+                int_tensor("two", &[-2]),
+                int_tensor("end", &[i64::MAX]),
+                int_tensor("zero", &[0]),
+                int_tensor("zeros", &[0, 0]),
+                int_tensor("axes", &[2, 3]),
+            ],
+            node: vec![
+                node("Shape", &["features"], &["shape"], Vec::new()),
+                node("Slice", &["shape", "two", "end", "zero"], &["size"], Vec::new()),
+            ],
+            ..Default::default()
+        };
+        let mut conv = |from: &str, to: &str, dims: [usize; 4], attribute: Vec<pb::AttributeProto>| {
+            let taps: usize = dims[1..].iter().product();
+            let scale = (taps as f32).sqrt().recip();
+            let value = |i: usize| ((i * 13 + self.seed * 7 + to.len()) as f32 * 0.71).sin() * scale;
+            let weights: Vec<f32> = (0..taps * dims[0]).map(value).collect();
+            let bias: Vec<f32> = (0..dims[0]).map(value).collect();
+            let name = |part: &str| format!("{to}.{part}");
+            graph.initializer.push(float_tensor(&name("w"), dims.map(|d| d as i64).to_vec(), &weights));
+            graph.initializer.push(float_tensor(&name("b"), vec![dims[0] as i64], &bias));
+            graph.node.push(node("Conv", &[from, &name("w"), &name("b")], &[to], attribute));
+        };
+        let (n, mut nodes) = (self.width, Vec::new());
+        conv(
+            "features",
+            "enter",
+            [n, self.channels, 2, 2],
+            vec![ints("strides", &[2; 2]), ints("pads", &[0, 0, 1, 1])],
+        );
+        for (i, (dilation, _, _)) in self.layers.iter().enumerate() {
+            let d = *dilation as i64;
+            let attributes = vec![ints("dilations", &[d; 2]), ints("pads", &[d; 4])];
+            conv(&format!("h{i}"), &format!("conv{i}"), [n, n, 3, 3], attributes);
+        }
+        let last = format!("h{}", self.layers.len());
+        for head in ["delta", "log_std"] {
+            conv(&last, &format!("{head}.cells"), [4, n, 1, 1], Vec::new());
+        }
+        nodes.push(node("Relu", &["enter"], &["h0"], Vec::new()));
+        for (i, (_, activation, added)) in self.layers.iter().enumerate() {
+            let [from, conv, active, to] =
+                [format!("h{i}"), format!("conv{i}"), format!("active{i}"), format!("h{}", i + 1)];
+            let out = if *added { &active } else { &to };
+            nodes.push(node(activation, &[&conv], &[out], Vec::new()));
+            if *added {
+                nodes.push(node("Add", &[&from, &active], &[&to], Vec::new()));
+            }
+        }
+        for head in ["delta", "log_std"] {
+            let [cells, whole] = ["cells", "whole"].map(|part| format!("{head}.{part}"));
+            nodes.push(node("DepthToSpace", &[&cells], &[&whole], vec![int("blocksize", 2)]));
+            nodes.push(node("Slice", &[&whole, "zeros", "size", "axes"], &[head], Vec::new()));
+        }
+        graph.node.extend(nodes);
+        in_order(graph)
+    }
+}
+
+fn ints(name: &str, values: &[i64]) -> pb::AttributeProto {
+    pb::AttributeProto { name: name.to_owned(), ints: values.to_vec(), ..Default::default() }
+}
+
+/// Every node behind those that make what it reads.
+fn in_order(mut graph: pb::GraphProto) -> pb::GraphProto {
+    let mut left = std::mem::take(&mut graph.node);
+    while !left.is_empty() {
+        let made: Vec<String> = left.iter().flat_map(|n| n.output.clone()).collect();
+        let (ready, rest) = left.into_iter().partition::<Vec<_>, _>(|n| !n.input.iter().any(|i| made.contains(i)));
+        assert!(!ready.is_empty(), "a circle");
+        graph.node.extend(ready);
+        left = rest;
+    }
+    graph
+}
+
+/// The outputs of the flow, which has to be all there is of the graph.
+fn flow(graph: &pb::GraphProto, features: &ArrayD<f32>, by_rows: bool) -> Vec<Vec<f32>> {
+    let (shape, tile) = (features.shape().to_vec(), features.shape()[2..].to_vec());
+    let shapes = shapes(graph, [("features".to_owned(), shape)]).expect("known operators");
+    let cut = cut(graph.clone(), &[], &[], &shapes, &tile, by_rows).expect("no banks").expect("a flow");
+    let Cut { mut flow, given, by_rows: asked, rest } = cut;
+    assert!(rest.node.is_empty() && asked.len() == usize::from(by_rows), "{:?}", rest.node);
+    let values = features.as_slice().expect("row-major");
+    let given: Vec<&[f32]> = given
+        .iter()
+        .map(|from| match from {
+            Given::Input(0) => values,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    let rows = |_: usize, plane: usize, row: usize, out: &mut [f32]| {
+        out.copy_from_slice(&values[(plane * tile[0] + row) * tile[1]..][..tile[1]]);
+    };
+    let mut outputs = vec![vec![f32::NAN; tile[0] * tile[1]]; graph.output.len()];
+    // Twice, as what a frame leaves behind must not show in the next.
+    for _ in 0..2 {
+        outputs.iter_mut().for_each(|o| o.fill(f32::NAN));
+        flow.run(&given, &rows, &mut outputs.iter_mut().map(Vec::as_mut_slice).collect::<Vec<_>>());
+    }
+    outputs
+}
+
+fn features(channels: usize, size: [usize; 2], seed: usize) -> ArrayD<f32> {
+    ArrayD::from_shape_fn(IxDyn(&[1, channels, size[0], size[1]]), |i| {
+        ((i[1] * 31 + i[2] * 17 + i[3] * 7 + seed) as f32 * 0.37).sin()
+    })
+}
+
+fn design() -> impl Strategy<Value = Design> {
+    let layer = (1usize..4, prop::sample::select(vec!["Relu", "Tanh", "Sigmoid"]), any::<bool>());
+    (1usize..5, 1usize..10, prop::collection::vec(layer, 0..4), 0usize..1000)
+        .prop_map(|(channels, width, layers, seed)| Design { channels, width, layers, seed })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn trunks_on_cells_agree_with_the_reference(design in design(), size in [1usize..40, 1usize..70]) {
+        let features = features(design.channels, size, design.seed);
+        let values = HashMap::from([("features".to_owned(), features.mapv(f64::from))]);
+        let expected = compute(&design.graph(), values).expect("the reference");
+        let got = flow(&design.graph(), &features, false);
+        for (got, expected) in got.iter().zip(&expected) {
+            prop_assert_eq!(expected.shape(), [1, 1, size[0], size[1]]);
+            for (got, want) in got.iter().zip(expected) {
+                prop_assert!((f64::from(*got) - want).abs() < 1e-5 * want.abs().max(1.0), "{} for {}", got, want);
+            }
+        }
+        prop_assert_eq!(flow(&design.graph(), &features, true), got, "by rows");
+    }
+
+    /// From an even origin on, whatever the tile's size.
+    #[test]
+    fn tiles_of_trunks_on_cells_give_the_bits_of_the_whole(
+        design in design(),
+        origin in [0usize..12, 0usize..12],
+        size in [1usize..40, 1usize..40],
+        behind in [0usize..9, 0usize..9],
+    ) {
+        let reach = design.reach();
+        let from = origin.map(|o| 2 * o);
+        let whole: [usize; 2] = std::array::from_fn(|d| from[d] + size[d] + behind[d]);
+        let all = features(design.channels, whole, design.seed);
+        let part = all.slice(ndarray::s![.., .., from[0]..from[0] + size[0], from[1]..from[1] + size[1]]);
+        let expected = flow(&design.graph(), &all, false);
+        let got = flow(&design.graph(), &part.to_owned().into_dyn(), false);
+        for (got, expected) in got.iter().zip(&expected) {
+            for (y, x) in (0..size[0]).flat_map(|y| (0..size[1]).map(move |x| (y, x))) {
+                let inside = |d: usize, at: usize| {
+                    (from[d] == 0 || at >= reach) && (behind[d] == 0 || at + reach < size[d])
+                };
+                if inside(0, y) && inside(1, x) {
+                    let want = expected[(from[0] + y) * whole[1] + from[1] + x];
+                    prop_assert_eq!(got[y * size[1] + x].to_bits(), want.to_bits(), "at {}, {}", y, x);
+                }
+            }
+        }
+    }
+}
+
+/// Each of them could take the sum into itself.
+#[test]
+fn two_convolutions_may_meet_in_one_sum() {
+    let graph = pb::GraphProto {
+        input: vec![tensor_info("features", &[])],
+        output: vec![tensor_info("sum", &[])],
+        initializer: vec![
+            float_tensor("a.w", vec![1, 2, 1, 1], &[0.5, -2.0]),
+            float_tensor("b.w", vec![1, 2, 1, 1], &[3.0, 0.25]),
+        ],
+        node: vec![
+            node("Conv", &["features", "a.w"], &["a"], Vec::new()),
+            node("Conv", &["features", "b.w"], &["b"], Vec::new()),
+            node("Add", &["a", "b"], &["sum"], Vec::new()),
+        ],
+        ..Default::default()
+    };
+    let features = features(2, [9, 11], 4);
+    let expected = compute(&graph, HashMap::from([("features".to_owned(), features.mapv(f64::from))])).expect("a sum");
+    for (got, want) in flow(&graph, &features, false)[0].iter().zip(&expected[0]) {
+        assert!((f64::from(*got) - want).abs() < 1e-5, "{got} for {want}");
+    }
+}
