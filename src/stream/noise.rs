@@ -1,4 +1,4 @@
-//! How strong the white noise of a recording is, told from the recording itself.
+//! How strong the noise of a recording is, told from the recording itself.
 
 use super::statistics::Lattice;
 use super::validity::Invalid;
@@ -9,36 +9,82 @@ const FOURTH: [f64; 5] = [1.0, -4.0, 6.0, -4.0, 1.0];
 const GAIN: f64 = 70.0;
 /// Median of |z| for a standard normal z.
 const MEDIAN_OF_NORMAL: f64 = 0.674_489_750_196_081_7;
+/// Distance of the pixels in the farthest differences.
+const FARTHEST: usize = 4;
+/// Noise gain of averages from which on noise counts as shared: not at all, and wholly.
+const SHARED: [f64; 2] = [1.2, 1.5];
+/// Growth from distance 3 to 4 of what is noise alone (it is 1.1 at a blur of 0.9 pixels), and of structure.
+const GROWING: [f64; 2] = [1.15, 1.5];
 /// Fewest differences that an estimate is made from.
 const FEWEST: usize = 4;
 
-/// Standard deviation of the white noise in `frame`, in its counts.
+/// Standard deviation of the noise in `frame`, in its counts: of white noise that disturbs averages over several pixels as
+/// much as the frame's own does.
 ///
 /// The median absolute value, over 0.6745, of the outer product of two fourth differences, on at most about
 /// 16,000 points of the frame. Fields whose mixed eighth derivative is small against the noise do not bias it, and edges
 /// or debris touch few points, which a median ignores. Where more than half of the differences are
-/// equal (coarsely quantised counts) the median is 0 and the root mean square takes its place. Noise that is
-/// correlated between neighbours (binning, interpolation, lossy compression) is underestimated: give it with
-/// `--noise` then. Returns 0 when no point is free of invalid pixels.
+/// equal (coarsely quantised counts) the median is 0 and the root mean square takes its place. Returns 0 when no point is
+/// free of invalid pixels.
+///
+/// Noise that neighbours share (interpolation, binning of a colour filter, lossy compression) leaves little in differences
+/// of neighbours and the more in averages: see [`shared`]. Where they share it over more than about three pixels it is
+/// underestimated: give it with `--noise` then.
 #[must_use]
 pub fn image_noise(frame: &Frame, invalid: &Invalid, scratch: &mut Vec<f64>) -> f64 {
+    let near = differences(frame, invalid, scratch, 1);
+    let reach = (FOURTH.len() - 1) * FARTHEST;
+    if near == 0.0 || frame.shape.iter().any(|n| *n <= reach) {
+        return near;
+    }
+    let far = [2, 3, FARTHEST].map(|distance| differences(frame, invalid, scratch, distance));
+    shared(near, far)
+}
+
+/// White-equivalent noise from the standard deviations that differences of pixels 1 and 2, 3, 4 pixels apart show.
+///
+/// With r(k) the correlation of pixels k apart along an axis and none beyond 2, the variance at distance d is
+/// `70 - 112 r(d) + 56 r(2d)` along each axis, and an average's is `1 + 2 r(1) + 2 r(2)` that of white noise. Structure of
+/// the field itself also grows with the distance, but goes on to grow where noise no longer does: only so far as the
+/// farthest two agree is it taken for noise. White noise is left at the estimate of neighbours, which is the surest.
+fn shared(near: f64, [second, third, fourth]: [f64; 3]) -> f64 {
+    if third <= 0.0 || second <= 0.0 {
+        return near;
+    }
+    let second_over_third = (second / third).min(1.0);
+    let r2 = 0.625 * (1.0 - second_over_third);
+    let r1 = 0.625 * (1.0 - (near / third).min(1.0)) + 0.5 * r2;
+    let gain = 1.0 + 2.0 * r1 + 2.0 * r2;
+    let step = |x: f64, [from, to]: [f64; 2]| {
+        let t = ((x - from) / (to - from)).clamp(0.0, 1.0);
+        t * t * (3.0 - 2.0 * t)
+    };
+    let weight = step(gain, SHARED) * (1.0 - step(fourth / third, GROWING));
+    near * ((third * gain).max(near) / near).powf(weight)
+}
+
+/// Standard deviation of white noise that would show these fourth differences of pixels `distance` apart.
+fn differences(frame: &Frame, invalid: &Invalid, scratch: &mut Vec<f64>, distance: usize) -> f64 {
     let [rows, columns] = frame.shape;
     // An axis too short for the stencil is not differenced.
     let along = |n: usize| {
-        if n >= 5 { (&FOURTH[..], GAIN) } else { (&[1.0][..], 1.0) }
+        if n > (FOURTH.len() - 1) * distance { (&FOURTH[..], GAIN) } else { (&[1.0][..], 1.0) }
     };
     let ((down, gain_y), (across, gain_x)) = (along(rows), along(columns));
     if down.len() == 1 && across.len() == 1 {
         return 0.0;
     }
     let stride = Lattice::new(frame.shape).stride();
+    // Far ones only tell whether noise is shared: half of the points will do.
+    let stride_down = if distance > 1 { 2 * stride } else { stride };
+    let span = |taps: usize| (taps - 1) * distance;
     scratch.clear();
-    for top in (0..=rows - down.len()).step_by(stride) {
-        'point: for left in (0..=columns - across.len()).step_by(stride) {
+    for top in (0..rows - span(down.len())).step_by(stride_down) {
+        'point: for left in (0..columns - span(across.len())).step_by(stride) {
             let mut sum = 0.0;
             for (r, wy) in down.iter().enumerate() {
                 for (c, wx) in across.iter().enumerate() {
-                    let i = (top + r) * columns + left + c;
+                    let i = (top + r * distance) * columns + left + c * distance;
                     if !invalid.is_valid(i) {
                         continue 'point;
                     }
@@ -114,6 +160,70 @@ mod tests {
                 let got = image_noise(&image(shape, noise, 0.0), &Invalid::default(), &mut Vec::new());
                 assert!((got / noise - 1.0).abs() < 0.1, "{shape:?}, noise {noise}: got {got}");
             }
+        }
+    }
+
+    /// White noise convolved along both axes with (side, 1, side) / (1 + 2 side), on a smooth field: the white-equivalent
+    /// noise is what it was before.
+    #[test]
+    fn noise_that_neighbours_share_counts_as_averages_show_it() {
+        let (rows, columns, side) = (256, 240, 0.45);
+        let mut n = normal(5);
+        let white: Vec<f64> = (0..rows * columns).map(|_| n()).collect();
+        let at = |y: usize, x: usize| white[(y % rows) * columns + x % columns];
+        let across = |y: usize, x: usize| side * at(y, x + columns - 1) + at(y, x) + side * at(y, x + 1);
+        let pixels: Vec<f64> = (0..rows * columns)
+            .map(|i| {
+                let (y, x) = (i / columns, i % columns);
+                let blurred = side * across(y + rows - 1, x) + across(y, x) + side * across(y + 1, x);
+                let smooth = 3.0 * (y as f64 / 15.0).sin() * (x as f64 / 19.0).cos();
+                smooth + 0.1 * blurred / (1.0 + 2.0 * side).powi(2)
+            })
+            .collect();
+        let frame = Frame { index: 0, time: None, shape: [rows, columns], pixels: Pixels::F64(pixels) };
+        let got = image_noise(&frame, &Invalid::default(), &mut Vec::new());
+        assert!((got / 0.1 - 1.0).abs() < 0.15, "got {got}, expected 0.1");
+        let neighbours = differences(&frame, &Invalid::default(), &mut Vec::new(), 1);
+        assert!(neighbours < 0.03, "got {neighbours} from neighbours alone");
+    }
+
+    #[test]
+    fn structure_is_not_taken_for_noise() {
+        // Bands 16 pixels apart in every direction, a hundred times the noise.
+        let mut n = normal(9);
+        let pixels = (0..200 * 200)
+            .map(|i| {
+                let (y, x) = ((i / 200) as f64, (i % 200) as f64);
+                (x * 0.39).sin() * (y * 0.39).cos() + 0.01 * n()
+            })
+            .collect();
+        let frame = Frame { index: 0, time: None, shape: [200, 200], pixels: Pixels::F64(pixels) };
+        let (got, scratch) = (image_noise(&frame, &Invalid::default(), &mut Vec::new()), &mut Vec::new());
+        assert_eq!(got, differences(&frame, &Invalid::default(), scratch, 1));
+    }
+
+    #[test]
+    fn white_noise_is_left_to_neighbours() {
+        for shape in [[112, 112], [512, 640]] {
+            let frame = image(shape, 0.1, 0.0);
+            let (got, scratch) = (image_noise(&frame, &Invalid::default(), &mut Vec::new()), &mut Vec::new());
+            assert_eq!(got, differences(&frame, &Invalid::default(), scratch, 1), "{shape:?}");
+        }
+    }
+
+    proptest::proptest! {
+        /// No jump: a little more or less of anything changes the estimate a little, and it is never below that of neighbours.
+        #[test]
+        fn the_correction_is_continuous(
+            near in 0.01f64..1.0, second in 0.01f64..2.0, third in 0.01f64..2.0, fourth in 0.01f64..4.0, which in 0usize..4,
+        ) {
+            let of = |v: [f64; 4]| shared(v[0], [v[1], v[2], v[3]]);
+            let here = [near, second, third, fourth];
+            let mut there = here;
+            there[which] *= 1.0 + 1e-6;
+            let (a, b) = (of(here), of(there));
+            proptest::prop_assert!(a >= near * (1.0 - 1e-12));
+            proptest::prop_assert!((b / a - 1.0).abs() < 1e-3);
         }
     }
 

@@ -78,6 +78,28 @@ def run_widths(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def run_pictures(arguments: argparse.Namespace) -> int:
+    """`pictures`: truth, estimate and error of one recording for each trained model's card."""
+    from . import pictures
+
+    for model in arguments.model or list(pictures.SUBJECTS):
+        out = arguments.out / f"{model}.png"
+        pictures.draw(model, out)
+        print(f"wrote {out}")
+    return 0
+
+
+def run_oracle(arguments: argparse.Namespace) -> int:
+    """`oracle`: what can be reached on the Langevin test set."""
+    from . import oracle
+
+    for level in PROBLEMS["langevin"].levels:
+        s = oracle.best(level, fields=arguments.fields, seed_start=arguments.seed_start)
+        parts = [("interior", s.interior), ("L2", s.error), ("boundary", s.boundary)]
+        print(f"{level:g} %: " + ", ".join(f"{name} {evaluate.number(value)}" for name, value in parts), flush=True)
+    return 0
+
+
 def run_train(arguments: argparse.Namespace) -> int:
     """`train`: simulate, train and write `models/LAW.trunk.onnx`."""
     from . import train  # jax takes seconds to load, and only this needs it
@@ -220,6 +242,16 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--seed-start", type=int, default=10_000, help="seed of the first one [default: %(default)s]")
     one.set_defaults(run=run_widths)
 
+    one = commands.add_parser("pictures", help="draw truth, estimate and error of one recording for each card")
+    one.add_argument("model", nargs="*", choices=TRAINED, metavar="MODEL", help="[default: every trained model]")
+    one.add_argument("--out", type=Path, default=command.ROOT / "docs" / "images", help="folder")
+    one.set_defaults(run=run_pictures)
+
+    one = commands.add_parser("oracle", help="the best possible scores on the Langevin test set")
+    one.add_argument("--fields", type=int, default=200, help="series at each level [default: %(default)s]")
+    one.add_argument("--seed-start", type=int, default=0, help="seed of the first one [default: 0]")
+    one.set_defaults(run=run_oracle)
+
     one = commands.add_parser("train", help="simulate a training set and train the trunk of a law")
     one.add_argument("law", choices=TRAINED, metavar="LAW", help=", ".join(TRAINED))
     one.add_argument("--out", type=Path, help="trunk to write [default: models/LAW.trunk.onnx]")
@@ -236,8 +268,8 @@ def parser() -> argparse.ArgumentParser:
 
     one = commands.add_parser("ablate", help="train variants of the trunk of steady heat side by side")
     one.add_argument("--out", type=Path, default=command.ROOT / "docs" / "ablations.md", help="Markdown to write")
-    one.add_argument("--recordings", type=int, default=1500, help="in the training set [default: %(default)s]")
-    one.add_argument("--steps", type=int, default=1500, help="of Adam [default: %(default)s]")
+    one.add_argument("--recordings", type=int, default=1000, help="in the training set [default: %(default)s]")
+    one.add_argument("--steps", type=int, default=1000, help="of Adam [default: %(default)s]")
     one.add_argument("--fields", type=int, default=10, help="choice recordings at each level [default: %(default)s]")
     one.set_defaults(run=run_ablate)
 

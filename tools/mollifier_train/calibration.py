@@ -11,6 +11,7 @@ import numpy as np
 
 from . import command
 from .evaluate import graph_hash, table
+from .model_file import ModelFile
 from .problems import PROBLEMS
 
 BEGIN, END = "<!-- calibration:begin -->", "<!-- calibration:end -->"
@@ -20,17 +21,23 @@ QUANTILE = 1.6449
 
 @dataclass(frozen=True)
 class Calibration:
-    """At one noise level, over all pixels of all recordings.
+    """At one noise level, over all values of all recordings.
 
     Attributes:
         level: of the noise.
-        coverage: share of pixels whose true log lambda lies within the 90 % interval.
-        ratio: mean squared error of log lambda over the mean predicted variance; 1 is calibrated.
+        coverage: share of values whose truth (of log lambda, or of lambda for series) lies within the 90 % interval.
+        ratio: mean squared error over the mean predicted variance; 1 is calibrated.
     """
 
     level: float
     coverage: float
     ratio: float
+
+
+def by_logarithm(model: Path) -> bool:
+    """Whether a model's std is that of log lambda."""
+    outputs = {output["name"]: output for output in ModelFile(model).contract["outputs"]}
+    return outputs["lambda"]["transform"] == "log"
 
 
 def calibrate(
@@ -43,6 +50,7 @@ def calibrate(
         KeyError: if the model gives no `std`.
     """
     problem = PROBLEMS[name]
+    logarithm = by_logarithm(model)
     rows = []
     for level in problem.levels if levels is None else levels:
         squares, variances, inside = [], [], []
@@ -55,7 +63,8 @@ def calibrate(
                     model, path, Path(folder) / "out", given=given, spacing=recording.spacing, options=options
                 )
             std = np.asarray(result.outputs["std"][0], np.float64)
-            error = np.log(result.lam.astype(np.float64)) - np.log(recording.lam)
+            estimate, truth = result.lam.astype(np.float64), recording.lam
+            error = np.log(estimate) - np.log(truth) if logarithm else estimate - truth
             seen = np.isfinite(error)
             squares.append(error[seen] ** 2)
             variances.append(std[seen] ** 2)
@@ -72,15 +81,16 @@ def block(names: Sequence[str], model: Path, *, fields: int, seed_start: int, le
         f"python -m mollifier_train calibrate {' '.join(names)} --fields {fields} --seed-start {seed_start} "
         f"--noise {noise}"
     )
-    head = ["test set", "noise", "within the 90 % interval", "mean squared error / predicted variance"]
+    first = "localisations" if max(levels) > 10 else "noise"
+    head = ["test set", first, "within the 90 % interval", "mean squared error / predicted variance"]
     rows = [
-        [name, f"{c.level:g} %", f"{100 * c.coverage:.1f} %", f"{c.ratio:.2f}"]
+        [name, PROBLEMS[name].level_text.format(c.level), f"{100 * c.coverage:.1f} %", f"{c.ratio:.2f}"]
         for name in names
         for c in calibrate(name, model, fields=fields, seed_start=seed_start, levels=levels)
     ]
     return (
-        f"Measured with `{line}` (graph `{graph_hash(model)}`), over all pixels, boundary included, in log lambda.\n\n"
-        + table([head, *rows])
+        f"Measured with `{line}` (graph `{graph_hash(model)}`), over all values, boundary included, in "
+        f"{'log lambda' if by_logarithm(model) else 'lambda'}.\n\n" + table([head, *rows])
     )
 
 

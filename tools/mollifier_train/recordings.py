@@ -134,7 +134,7 @@ def differences_heat_transient(recording: Recording) -> Array:
     return baselines.heat_transient(recording.u, np.asarray(recording.given["m"]), 4.0)
 
 
-# Reaction-diffusion: kappa and k are the model's defaults in pixel units.
+# Reaction-diffusion, in pixel units.
 
 
 def record_reaction_diffusion(clean: object, level: float, rng: np.random.Generator) -> Recording:
@@ -145,12 +145,23 @@ def record_reaction_diffusion(clean: object, level: float, rng: np.random.Genera
         lam=clean.lam[PLANE],
         spacing=f"t={float(clean.time[1] - clean.time[0])!r},y=1,x=1",
         noise=level / 100 * clean.phi.std(),
+        given={"kappa": clean.kappa, "k": clean.k},
     )
+
+
+def blur_reaction_diffusion(recording: Recording) -> Array:
+    """Local equilibrium of the blurred middle frame."""
+    return baselines.blur_ratio(recording.u[2], 12.0)
+
+
+def constants(recording: Recording) -> tuple[float, float]:
+    """kappa and k of a movie."""
+    return float(recording.given["kappa"]), float(recording.given["k"])
 
 
 def differences_reaction_diffusion(recording: Recording) -> Array:
     """Finite differences for reaction-diffusion."""
-    return baselines.reaction_diffusion(recording.u, 2.0, reaction_diffusion.KAPPA, reaction_diffusion.RATE)
+    return baselines.reaction_diffusion(recording.u, 2.0, *constants(recording))
 
 
 # Chromatin.
@@ -240,7 +251,7 @@ def classical_heat_transient(recording: Recording, of: classical.Differentiate, 
 
 def classical_reaction_diffusion(recording: Recording, of: classical.Differentiate, width: int) -> Array:
     """Reaction-diffusion."""
-    return classical.reaction_diffusion(recording.u, 2.0, reaction_diffusion.KAPPA, reaction_diffusion.RATE, of, width)
+    return classical.reaction_diffusion(recording.u, 2.0, *constants(recording), of, width)
 
 
 def classical_chromatin(recording: Recording, of: classical.Differentiate, width: int) -> Array:

@@ -8,15 +8,19 @@ from pathlib import Path
 BEGIN, END = "<!-- scores:begin -->", "<!-- scores:end -->"
 ROWS = {
     "langevin": "langevin",
+    "langevin-trained": "langevin, trained network",
     "heat": "heat",
     "heat-trained": "heat, trained network",
     "heat-anisotropic": "heat, dx = 2 dy (half the pixels; its own aspect)",
     "heat-discs": "heat, disc inclusions",
     "heat-discs-trained": "heat, disc inclusions, trained network",
+    "heat-discs-soft-trained": "heat, disc inclusions with a border twice as wide, trained network",
+    "heat-blurred-noise-trained": "heat, noise that neighbouring pixels share, trained network",
     "heat-transient": "heat-transient",
     "heat-transient-trained": "heat-transient, trained network",
     "reaction-diffusion": "reaction-diffusion (set B: lambda cannot be read off the density)",
     "reaction-diffusion-trained": "reaction-diffusion, set B, trained network",
+    "reaction-diffusion-varied-trained": "reaction-diffusion, kappa and k of other values, trained network",
 }
 SECTION = re.compile(r"^\*\*(?P<name>[a-z-]+)\*\* \(graph")
 SCORE = re.compile(

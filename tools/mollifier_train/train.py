@@ -25,13 +25,14 @@ from .trunk import Trunk, export
 RECIPES: dict[str, dict[str, Any]] = {
     "langevin": {
         "recordings": 20_000,
-        "steps": 6000,
+        "steps": 8000,
         "batch": 48,
         "dilations": (1, 2, 4, 8, 16, 32, 64),
         "width": 17,
         "cell": 1,
     },
-    "reaction-diffusion": {"recordings": 1200},
+    "heat": {"recordings": 3000, "steps": 4000},
+    "reaction-diffusion": {"recordings": 1200, "steps": 2000},
 }
 """What a law's recipe has otherwise than `Recipe`'s defaults."""
 NLL_WEIGHT = 0.05

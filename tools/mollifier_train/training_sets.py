@@ -116,7 +116,7 @@ def observe(
     u: NDArray[np.float64],
     log_lam: NDArray[np.float64],
     *,
-    known: Mapping[str, NDArray[np.float64]] | None = None,
+    known: Mapping[str, NDArray[np.float64] | float] | None = None,
     keep: int = 1,
     spacing: float = 1.0,
     time_step: float = 1.0,
@@ -128,7 +128,7 @@ def observe(
         front_end: what computes the features.
         u: the noise-free recording.
         log_lam: log of the hidden parameter, `(y, x)`.
-        known: known fields, `(y, x)`, by name.
+        known: known fields, `(y, x)`, and constants, by name.
         keep: the camera sees every `keep`-th point.
         spacing: distance of the points that it sees.
         time_step: time between frames.
@@ -138,7 +138,9 @@ def observe(
     level = float(np.exp(rng.uniform(*np.log([0.003, 0.2]))))
     noise, told = correlated_noise(rng, (len(u), SIDE, SIDE), level * u.std())
     seen = u[:, *cut] + noise
-    given: dict[str, NDArray[np.float64] | float] = {name: value[cut] for name, value in (known or {}).items()}
+    given: dict[str, NDArray[np.float64] | float] = {
+        name: value[cut] if isinstance(value, np.ndarray) else value for name, value in (known or {}).items()
+    }
     given["noise"] = told
     if offset := front_end.named("offset"):
         given[offset] = float(np.median(seen))
@@ -167,7 +169,8 @@ def draw_reaction_diffusion(front_end: ModelFile, seed: int) -> Example:
     """One recording of phi that starts from a random field independent of lambda, seen after 6 to 60 time units.
 
     Never from local equilibrium with lambda, so that what is learned is not a reading of lambda off phi; in one of
-    five draws the start is nearly uniform, and phases separate by themselves.
+    five draws the start is nearly uniform, and phases separate by themselves. In two of three draws kappa is 1.3 to 3
+    and k 0.006 to 0.017, given as inputs; else they are 2 and 0.01.
     """
     rng = np.random.default_rng(seed)
     side = 128
@@ -177,8 +180,11 @@ def draw_reaction_diffusion(front_end: ModelFile, seed: int) -> Example:
     field = gaussian_random_field(rng, (side, side), length, periodic=True)
     phi0 = np.clip(rng.uniform(-0.5, 0.5) + spread * field, -0.95, 0.95)
     time = float(np.exp(rng.uniform(*np.log([6.0, 60.0])))) + 2.0 * np.arange(5.0)
-    phi = reaction_diffusion.evolve(phi0, np.exp(log_lam), time)
-    return observe(rng, front_end, phi, log_lam, time_step=2.0)
+    kappa, k = reaction_diffusion.KAPPA, reaction_diffusion.RATE
+    if rng.random() < 2 / 3:
+        kappa, k = (float(np.exp(rng.uniform(*np.log(span)))) for span in ([1.3, 3.0], [0.006, 0.017]))
+    phi = reaction_diffusion.evolve(phi0, np.exp(log_lam), time, kappa=kappa, k=k)
+    return observe(rng, front_end, phi, log_lam, known={"kappa": kappa, "k": k}, time_step=2.0)
 
 
 def draw_langevin(front_end: ModelFile, seed: int) -> Example:

@@ -56,6 +56,16 @@ class FourierForcing:
         return u0 * growth[:, 0] + (response @ self.coefficient).real
 
 
+def spectrum(duration: float, length: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Angular frequencies and standard deviations of the amplitudes that `draw_forcing` draws, both `(mode,)`."""
+    period = duration + 4 * length
+    modes = int(np.ceil(period / length))
+    frequency = 2 * np.pi * np.arange(1, modes + 1) / period
+    variance = np.exp(-(frequency**2) * length**2 / 2)
+    variance /= variance.sum()
+    return frequency, np.sqrt(variance)
+
+
 def draw_forcing(rng: np.random.Generator, duration: float, length: float) -> FourierForcing:
     """Draw a random Fourier series without constant term, its spectrum that of exp(-d^2 / (2 length^2)).
 
@@ -67,13 +77,9 @@ def draw_forcing(rng: np.random.Generator, duration: float, length: float) -> Fo
         duration: the stretch of time that will be sampled.
         length: correlation length, in units of time.
     """
-    period = duration + 4 * length
-    modes = int(np.ceil(period / length))
-    frequency = 2 * np.pi * np.arange(1, modes + 1) / period
-    variance = np.exp(-(frequency**2) * length**2 / 2)
-    variance /= variance.sum()
-    coefficient = rng.standard_normal(modes) + 1j * rng.standard_normal(modes)
-    return FourierForcing(frequency, coefficient * np.sqrt(variance))
+    frequency, deviation = spectrum(duration, length)
+    coefficient = rng.standard_normal(len(frequency)) + 1j * rng.standard_normal(len(frequency))
+    return FourierForcing(frequency, coefficient * deviation)
 
 
 def simulate(

@@ -86,6 +86,7 @@ def simulate(
     frames: int = 5,
     interval: float = 2.0,
     lam_length: tuple[float, float] = (14.0, 32.0),
+    varied: bool = False,
 ) -> ReactionDiffusion:
     """Simulate one recording with lambda = 2.5^tanh(GRF).
 
@@ -101,6 +102,7 @@ def simulate(
         frames: number of frames.
         interval: time between frames.
         lam_length: range of lambda's correlation length, in pixels.
+        varied: draw kappa from 1.3 to 3 and k from 0.006 to 0.017 instead of 2 and 0.01.
     """
     rng = np.random.default_rng(seed)
     shape = (size, size)
@@ -114,4 +116,7 @@ def simulate(
         phi0 = np.clip(phi0, -0.95, 0.95)
         start = float(rng.choice([10.0, 22.0, 36.0]))
     time = start + interval * np.arange(frames, dtype=np.float64)
-    return ReactionDiffusion(phi=evolve(phi0, lam, time), time=time, lam=lam, kappa=KAPPA, k=RATE)
+    kappa, k = KAPPA, RATE
+    if varied:
+        kappa, k = (float(np.exp(rng.uniform(*np.log(span)))) for span in ([1.3, 3.0], [0.006, 0.017]))
+    return ReactionDiffusion(phi=evolve(phi0, lam, time, kappa=kappa, k=k), time=time, lam=lam, kappa=kappa, k=k)
