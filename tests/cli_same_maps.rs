@@ -53,9 +53,17 @@ fn npy(descr: &str, shape: &[usize], data: &[u8]) -> Vec<u8> {
     [b"\x93NUMPY\x01\x00".as_slice(), &length.to_le_bytes(), header.as_bytes(), data].concat()
 }
 
-/// A number in [-1, 1) that looks random.
+/// A number in [-1, 1) that looks random, without any relation to that of a neighbour.
 fn noise(t: f64, y: f64, x: f64) -> f64 {
-    ((t * 13.7 + y * 78.2 + x * 37.9).sin() * 43_758.545).fract()
+    let mut mixed = 0u64;
+    for value in [t, y, x] {
+        // The finaliser of SplitMix64.
+        mixed = (mixed ^ value.to_bits()).wrapping_add(0x9e37_79b9_7f4a_7c15);
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^= mixed >> 31;
+    }
+    (mixed >> 11) as f64 / (1u64 << 52) as f64 - 1.0
 }
 
 /// A pattern that evens out, in whole numbers from 1 to 254, frame by frame.

@@ -60,7 +60,8 @@ pub(crate) struct RunArgs {
     /// Unit of the recording's values (u) or of a further field, for the units of the outputs
     #[arg(long, value_name = "u=K", value_parser = unit)]
     pub(crate) unit: Vec<(String, String)>,
-    /// Standard deviation of the white noise, in the recording's values [default: estimated]
+    /// Standard deviation of the noise, in the recording's values; of noise that neighbours share, that of white noise
+    /// which disturbs averages as much [default: estimated]
     #[arg(long, value_name = "STD", allow_negative_numbers = true, value_parser = not_negative)]
     pub(crate) noise: Option<f64>,
     /// Folder to write into; without it only a summary is printed

@@ -62,7 +62,7 @@ def calibrate(
                 result = command.run(
                     model, path, Path(folder) / "out", given=given, spacing=recording.spacing, options=options
                 )
-            std = np.asarray(result.outputs["std"][0], np.float64)
+            std = np.asarray(result.outputs["std"], np.float64).reshape(result.lam.shape)
             estimate, truth = result.lam.astype(np.float64), recording.lam
             error = np.log(estimate) - np.log(truth) if logarithm else estimate - truth
             seen = np.isfinite(error)

@@ -53,7 +53,7 @@ def draw(model: str, out: Path) -> None:
             options=recording.options,
         )
     lam = result.lam.astype(np.float64)
-    std = np.asarray(result.outputs["std"][0], np.float64)
+    std = np.asarray(result.outputs["std"], np.float64).reshape(result.lam.shape)
     figure = curves(recording, lam, std) if lam.ndim == 1 else maps(recording, lam, std)
     figure.savefig(out, dpi=DPI, metadata={"Software": None})
 

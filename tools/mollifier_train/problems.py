@@ -152,6 +152,7 @@ PROBLEMS: dict[str, Problem] = {
         simulate=heat.simulate,
         record=partial(recordings.record_heat, blur=0.7),
         baselines={DIFFERENCES: recordings.differences_heat},
+        targets={5: Target(0.94, 0.18)},
         classical=recordings.classical_heat,
         widths={classical.SAVITZKY_GOLAY: (26, 34, 34), classical.GAUSSIAN: (6, 8, 11), classical.WEAK: (15, 20, 26)},
     ),
@@ -236,6 +237,7 @@ PROBLEMS: dict[str, Problem] = {
         simulate=partial(chromatin.simulate, localisations=1000, duration=(40.0, 80.0, 160.0)),
         record=partial(recordings.record_localisations, phases=True),
         baselines={DIFFERENCES: recordings.differences_chromatin, BLUR_CHROMATIN: recordings.blur_chromatin},
+        targets={400: Target(0.85, 0.5)},
         classical=recordings.classical_chromatin,
         widths={classical.SAVITZKY_GOLAY: (44, 44, 44), classical.GAUSSIAN: (20, 26, 26), classical.WEAK: (26, 34, 44)},
         levels=(400.0, 100.0, 25.0),
@@ -288,7 +290,9 @@ PROBLEMS |= {
         model="heat",
         targets={1: Target(0.99, 0.045), 5: Target(0.97, 0.08), 10: Target(0.94, 0.12)},
     ),
-    "heat-blurred-noise-trained": replace(PROBLEMS["heat-blurred-noise"], model="heat"),
+    "heat-blurred-noise-trained": replace(
+        PROBLEMS["heat-blurred-noise"], model="heat", targets={5: Target(0.95, 0.12)}
+    ),
     "langevin-trained": replace(
         PROBLEMS["langevin"],
         model="langevin",

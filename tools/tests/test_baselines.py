@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 from mollifier_train import baselines
 from mollifier_train.problems import PROBLEMS
-from mollifier_train.recordings import image
+from mollifier_train.recordings import image, order_parameter
 from mollifier_train.scores import score
 from mollifier_train.simulate import chromatin, reaction_diffusion
+from mollifier_train.simulate.noise import add_blurred_noise
 
 
 def test_laplacian_is_exact_on_quadratics() -> None:
@@ -70,3 +71,23 @@ def test_localisations_lie_in_the_window() -> None:
     counts = image(recording)
     assert counts.shape == (112, 112) and counts.sum() == len(recording.u)
     assert abs(counts.sum() / (100_000 * clean.density[8:120, 8:120].sum() / clean.density.sum()) - 1) < 0.02
+
+
+def test_blurred_noise_keeps_its_strength_and_is_shared_by_neighbours() -> None:
+    rng = np.random.default_rng(42_010)
+    field = rng.standard_normal((3, 128, 128)) * 5
+    noise = add_blurred_noise(rng, field, 4.0, width=0.7) - field
+    np.testing.assert_allclose(noise.std(), 0.04 * field.std(), rtol=1e-6)
+    near, far = (np.corrcoef(noise[..., k:].ravel(), noise[..., :-k].ravel())[0, 1] for k in (1, 4))
+    assert abs(near - np.exp(-1 / (4 * 0.7**2))) < 0.03 and abs(far) < 0.03
+    assert abs(np.corrcoef(noise[0].ravel(), noise[1].ravel())[0, 1]) < 0.05
+
+
+def test_phase_densities_are_those_of_the_pure_phases() -> None:
+    problem = PROBLEMS["chromatin-unsettled"]
+    clean = problem.simulate(42_011)
+    recording = problem.recording(clean, 4000.0, 42_011)
+    phi = order_parameter(recording)
+    expected = clean.phi[8:120, 8:120]  # type: ignore[attr-defined]
+    assert abs(phi.mean() - expected.mean()) < 0.01
+    assert np.corrcoef(phi.ravel(), expected.ravel())[0, 1] > 0.97  # what the localisation error blurs
