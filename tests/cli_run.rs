@@ -124,6 +124,28 @@ fn a_series_gives_one_value_a_sample() {
 }
 
 #[test]
+fn a_series_noisier_than_the_tested_ones_is_said_to_be() {
+    let bench = Bench::new();
+    let model = bench.model("langevin-closed-form");
+    let warnings = |name: &str, noise: f64| {
+        let (input, out) = (bench.path(name), bench.path(&format!("{name}-out")));
+        let mut state = 1u64;
+        let series: Array1<f64> = (0..600)
+            .map(|i| {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                let uniform = (state >> 11) as f64 / (1u64 << 53) as f64 - 0.5;
+                (f64::from(i) / 40.0).sin() + noise * 12f64.sqrt() * uniform
+            })
+            .collect();
+        write_npy(&input, &series).expect("it is written");
+        let output = run(&["run", &model, &input, "--out", &out]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        record(&out)["warnings"].as_array().map_or(0, Vec::len)
+    };
+    assert_eq!((warnings("quiet.npy", 0.05), warnings("loud.npy", 0.4)), (0, 1));
+}
+
+#[test]
 fn what_is_missing_is_said_with_what_to_type() {
     let bench = Bench::new();
     let (heat, transient) = (bench.model("heat-closed-form"), bench.model("heat-transient-closed-form"));

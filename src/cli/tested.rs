@@ -10,7 +10,9 @@ const HELD: std::ops::RangeInclusive<f64> = 1e-9..=1e9;
 
 /// Warnings about everything that is outside, each one sentence. `noise` is the given one.
 pub(crate) fn outside(contract: &Contract, givens: &Givens, noise: Option<f64>, report: &Report) -> Vec<String> {
-    if report.computed == 0 || contract.kind == Kind::Series {
+    let series = contract.kind == Kind::Series;
+    // A series that is too short for an estimate tells nothing.
+    if report.computed == 0 || (series && report.contrast().is_none()) {
         return Vec::new();
     }
     let mut warnings = Vec::new();

@@ -162,24 +162,24 @@ pub struct Report {
     pub banks_left_out: Vec<String>,
     /// Whether the stop flag ended it.
     pub interrupted: bool,
-    /// Sum over the maps of the noise that was estimated for each.
+    /// Sum over the maps of the noise that was estimated for each; of series its mean times the samples computed.
     pub(super) noise_sum: f64,
-    /// Sum over the maps of the standard deviation of their frames.
+    /// Sum over the maps of the standard deviation of their frames; of series likewise.
     pub(super) contrast_sum: f64,
     /// Maps whose frame shows no two phases although the model asks for them.
     pub uniform_maps: u64,
 }
 
 impl Report {
-    /// Standard deviation of the recording's white noise as estimated, on average over the maps of images; `None`
-    /// for series, whose estimate changes along them.
+    /// Standard deviation of the recording's noise as estimated, on average over the maps of images, or over the blocks of
+    /// the series in which it is strongest against the signal.
     #[must_use]
     pub fn noise(&self) -> Option<f64> {
         (self.noise_sum > 0.0).then(|| self.noise_sum / self.computed as f64)
     }
 
-    /// Standard deviation of a frame's values, noise included, on average over the maps of images; `None` for
-    /// series and for frames of one value.
+    /// Standard deviation of a frame's values, noise included, on average over the maps of images, or of that series'
+    /// samples over its blocks of 1,024; `None` where all are of one value.
     #[must_use]
     pub fn contrast(&self) -> Option<f64> {
         (self.contrast_sum > 0.0).then(|| self.contrast_sum / self.computed as f64)

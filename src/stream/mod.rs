@@ -10,6 +10,7 @@
 
 mod bind;
 mod capture;
+mod channel;
 mod drawn;
 mod engine;
 mod error;

@@ -8,7 +8,6 @@
 //! A [live](SeriesOptions::live) series does not wait for a tile to fill: where no more samples wait, short tiles in
 //! between give out what is older than the delay. A sample's outputs are the same in whichever tile it lies.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -17,24 +16,18 @@ use ndarray::Array2;
 
 use super::bind::{Feed, Givens, bind};
 use super::capture::{Capture, Captured};
+use super::channel::{Channel, NOISE_BLOCK, NOISE_FEWEST, NOISE_STEP};
 use super::engine::Planner;
 use super::error::{BoxError, StreamError};
 use super::lanes::Lane;
 use super::losses::Losses;
 use super::mark::{SampleMark, mix};
 use super::metrics::{Progress, Report, milliseconds};
-use super::noise::series_noise;
 use super::queue::{Consumer, OnFull, Pop, bounded};
 use crate::source::{Read, SampleSource, Samples};
 
 /// How long the computing thread waits for samples before it looks at the stop flag.
 const PATIENCE: Duration = Duration::from_millis(100);
-/// Samples that the noise is estimated from, the step at which it is estimated anew, and the fewest.
-const NOISE_BLOCK: u64 = 1024;
-const NOISE_STEP: u64 = 16;
-const NOISE_FEWEST: u64 = 32;
-/// How far, in samples, a missing one is filled from its neighbours.
-const REACH: usize = 3;
 /// Samples that a short tile of a live series gives out, and how long after the last block at the earliest: each
 /// block is a line in the journal.
 const SHORT_HOP: usize = 8;
@@ -129,98 +122,7 @@ pub fn run_series(
     let captured = capture.finish();
     result?;
     captured?;
-    Ok(pipeline.report)
-}
-
-/// One channel's samples as far back as they are still needed.
-#[derive(Debug, Default)]
-struct Channel {
-    /// Index of the first sample kept.
-    base: u64,
-    /// The samples, a missing one as NaN.
-    values: Vec<f64>,
-    /// For each sample the last finite one up to it, NaN before the first.
-    held: Vec<f64>,
-    /// The first finite sample: what is subtracted before anything is rounded.
-    offset: Option<f64>,
-    /// Noise estimates by the index after their block, ascending.
-    noises: VecDeque<(u64, f64)>,
-    scratch: Vec<f64>,
-}
-
-impl Channel {
-    fn push(&mut self, value: f64) {
-        let value = if value.abs() <= f64::from(f32::MAX) { value } else { f64::NAN };
-        if self.offset.is_none() && value.is_finite() {
-            self.offset = Some(f64::from(value as f32));
-        }
-        let before = self.held.last().copied().unwrap_or(f64::NAN);
-        self.held.push(if value.is_finite() { value } else { before });
-        self.values.push(value);
-    }
-
-    /// Forget the samples before `index`.
-    fn forget(&mut self, index: u64) {
-        let count = (index.saturating_sub(self.base) as usize).min(self.values.len());
-        self.values.drain(..count);
-        self.held.drain(..count);
-        self.base += count as u64;
-    }
-
-    fn at(&self, index: u64) -> usize {
-        (index - self.base) as usize
-    }
-
-    /// The samples `first..end` minus the offset; missing ones filled from those near them, of all that are in.
-    fn copy(&self, first: u64, end: u64, offset: f64, out: &mut [f32]) {
-        for (i, o) in (self.at(first)..self.at(end)).zip(out) {
-            let value = if self.values[i].is_finite() { self.values[i] } else { self.fill(i) };
-            *o = (value - offset) as f32;
-        }
-    }
-
-    /// Whether no missing sample before `end` would be filled otherwise with more samples in.
-    fn is_settled(&self, end: u64) -> bool {
-        let last = self.values.len().saturating_sub(REACH);
-        self.values[last.min(self.at(end))..self.at(end)].iter().all(|v| v.is_finite())
-    }
-
-    fn fill(&self, i: usize) -> f64 {
-        let (mut sum, mut weights) = (0.0, 0.0);
-        for j in i.saturating_sub(REACH)..(i + REACH + 1).min(self.values.len()) {
-            if self.values[j].is_finite() {
-                let weight = 1.0 / (j.abs_diff(i).pow(2) as f64);
-                sum += weight * self.values[j];
-                weights += weight;
-            }
-        }
-        match self.held[i] {
-            _ if weights > 0.0 => sum / weights,
-            held if held.is_finite() => held,
-            _ => self.offset.unwrap_or(0.0),
-        }
-    }
-
-    /// The noise at sample `i` when the samples up to `known` are in: from the block of 1024 that ends at
-    /// `i + ahead + 1` rounded down to a multiple of 16, but not before the 32nd sample.
-    fn noise(&mut self, i: u64, ahead: u64, known: u64) -> f64 {
-        let end = (i + ahead + 1).min(known) / NOISE_STEP * NOISE_STEP;
-        let end = end.max(NOISE_FEWEST.min(known));
-        if let Ok(k) = self.noises.binary_search_by_key(&end, |n| n.0) {
-            return self.noises[k].1;
-        }
-        let first = end.saturating_sub(NOISE_BLOCK).max(self.base);
-        let block = self.at(first)..self.at(end);
-        let noise = series_noise(&self.values[block], &mut self.scratch);
-        // An estimate that does not end where the rule puts it belongs to the flush alone: not kept.
-        if end.is_multiple_of(NOISE_STEP) && self.noises.back().is_none_or(|n| n.0 < end) {
-            self.noises.push_back((end, noise));
-            if self.noises.len() > 4096 {
-                self.noises.pop_front();
-            }
-        }
-        noise
-    }
+    Ok(pipeline.into_report())
 }
 
 struct Pipeline<'a> {
@@ -497,6 +399,18 @@ impl<'a> Pipeline<'a> {
             self.compute(&mut lane, end - len as u64, end, end - delay, 0, arrived, sink)?;
             self.short = Some(lane);
         }
+    }
+
+    /// What was counted, with noise and standard deviation of the channel whose noise is strongest against its signal.
+    fn into_report(self) -> Report {
+        let told = self.channels.iter().filter_map(|channel| channel.told.means());
+        let worst = told.max_by(|a, b| (a.0 * b.1).total_cmp(&(b.0 * a.1)));
+        let mut report = self.report;
+        if let Some((noise, deviation)) = worst {
+            report.noise_sum = noise * report.computed as f64;
+            report.contrast_sum = deviation * report.computed as f64;
+        }
+        report
     }
 
     /// Give out what is left when no more samples come.
