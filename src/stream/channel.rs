@@ -24,7 +24,7 @@ pub(super) struct Channel {
     pub(super) offset: Option<f64>,
     /// Noise estimates by the index after their block, ascending.
     noises: VecDeque<(u64, f64)>,
-    pub(super) told: Told,
+    told: Told,
     scratch: Vec<f64>,
 }
 
@@ -37,6 +37,24 @@ impl Channel {
         let before = self.held.last().copied().unwrap_or(f64::NAN);
         self.held.push(if value.is_finite() { value } else { before });
         self.values.push(value);
+        let received = self.base + self.values.len() as u64;
+        if received.is_multiple_of(NOISE_BLOCK) && self.values.len() as u64 >= NOISE_BLOCK {
+            let block = &self.values[self.values.len() - NOISE_BLOCK as usize..];
+            self.told.noise += series_noise(block, &mut self.scratch);
+            self.told.deviation += deviation(block);
+            self.told.blocks += 1;
+        }
+    }
+
+    /// Noise and standard deviation of the samples, on average over blocks of 1,024, or of all while there are fewer; `None`
+    /// of too few.
+    pub(super) fn told(&mut self) -> Option<(f64, f64)> {
+        if self.told.blocks > 0 {
+            let blocks = self.told.blocks as f64;
+            return Some((self.told.noise / blocks, self.told.deviation / blocks));
+        }
+        let all = (self.values.len() as u64 >= NOISE_FEWEST).then_some(&self.values)?;
+        Some((series_noise(all, &mut self.scratch), deviation(all)))
     }
 
     /// Forget the samples before `index`.
@@ -95,7 +113,6 @@ impl Channel {
         // An estimate that does not end where the rule puts it belongs to the flush alone: not kept.
         if end.is_multiple_of(NOISE_STEP) && self.noises.back().is_none_or(|n| n.0 < end) {
             self.noises.push_back((end, noise));
-            self.told.add(noise, &self.values[self.at(first)..self.at(end)]);
             if self.noises.len() > 4096 {
                 self.noises.pop_front();
             }
@@ -104,33 +121,12 @@ impl Channel {
     }
 }
 
-/// Noise and standard deviation of a channel's samples, on average over its blocks of the full length, or of the longest
-/// block while there is none: of a shorter one the signal shows too little of itself.
+/// Sums over blocks that follow each other, whatever is computed of them: a run that goes on later tells the same.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Told {
+struct Told {
     noise: f64,
     deviation: f64,
     blocks: u64,
-    len: usize,
-}
-
-impl Told {
-    fn add(&mut self, noise: f64, block: &[f64]) {
-        if block.len() < self.len {
-            return;
-        }
-        if block.len() > self.len {
-            *self = Self { len: block.len(), ..Self::default() };
-        }
-        self.noise += noise;
-        self.deviation += deviation(block);
-        self.blocks += 1;
-    }
-
-    /// Noise and standard deviation; `None` before the first block.
-    pub(super) fn means(&self) -> Option<(f64, f64)> {
-        (self.blocks > 0).then(|| (self.noise / self.blocks as f64, self.deviation / self.blocks as f64))
-    }
 }
 
 /// Standard deviation of the samples that are there.
@@ -150,16 +146,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn short_blocks_count_only_while_there_is_no_longer_one() {
-        let ramp: Vec<f64> = (0..8).map(f64::from).collect();
-        let mut told = Told::default();
-        assert_eq!(told.means(), None);
-        told.add(9.0, &ramp[..2]);
-        assert_eq!(told.means(), Some((9.0, 0.5)));
-        told.add(1.0, &ramp);
-        told.add(9.0, &ramp[..2]);
-        told.add(3.0, &[2.0, f64::NAN, 2.0, 2.0, 2.0, 2.0, 2.0, 2.0]);
-        let (noise, deviation) = told.means().unwrap_or_default();
-        assert!((noise - 2.0).abs() < 1e-12 && (deviation - 5.25_f64.sqrt() / 2.0).abs() < 1e-12);
+    fn a_long_series_is_told_block_by_block_and_a_short_one_whole() {
+        let told = |samples: usize| {
+            let mut channel = Channel::default();
+            // Steps of 10 from one block to the next, which no block shows.
+            for i in 0..samples {
+                channel.push((i / 1024) as f64 * 10.0 + (i % 2) as f64);
+                if i % 500 == 0 {
+                    channel.forget((i as u64).saturating_sub(1600));
+                }
+            }
+            channel.told()
+        };
+        assert_eq!(told(20), None);
+        for samples in [64, 1000, 1024, 5000] {
+            let (noise, deviation) = told(samples).unwrap_or_default();
+            assert!((deviation - 0.5).abs() < 1e-9, "{samples}: {deviation}");
+            // Fourth differences of 0, 1, 0, 1, ... are 8.
+            assert!((noise - 8.0 / 0.674_489_750_196_081_7 / 70f64.sqrt()).abs() < 1e-9, "{samples}: {noise}");
+        }
     }
 }

@@ -402,8 +402,8 @@ impl<'a> Pipeline<'a> {
     }
 
     /// What was counted, with noise and standard deviation of the channel whose noise is strongest against its signal.
-    fn into_report(self) -> Report {
-        let told = self.channels.iter().filter_map(|channel| channel.told.means());
+    fn into_report(mut self) -> Report {
+        let told = self.channels.iter_mut().filter_map(Channel::told);
         let worst = told.max_by(|a, b| (a.0 * b.1).total_cmp(&(b.0 * a.1)));
         let mut report = self.report;
         if let Some((noise, deviation)) = worst {
