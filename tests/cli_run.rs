@@ -138,7 +138,7 @@ fn a_series_noisier_than_the_tested_ones_is_said_to_be() {
             })
             .collect();
         write_npy(&input, &series).expect("it is written");
-        let output = run(&["run", &model, &input, "--out", &out]);
+        let output = run(&["run", &model, &input, "--spacing", "t=1", "--out", &out]);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         record(&out)["warnings"].as_array().map_or(0, Vec::len)
     };
