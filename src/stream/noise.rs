@@ -28,7 +28,7 @@ const FEWEST: usize = 4;
 /// free of invalid pixels.
 ///
 /// Noise that neighbours share (interpolation, binning of a colour filter, lossy compression) leaves little in differences
-/// of neighbours and the more in averages: see [`shared`]. Where they share it over more than about three pixels it is
+/// of neighbours and the more in averages (function `shared`). Where they share it over more than about three pixels it is
 /// underestimated: give it with `--noise` then.
 #[must_use]
 pub fn image_noise(frame: &Frame, invalid: &Invalid, scratch: &mut Vec<f64>) -> f64 {
