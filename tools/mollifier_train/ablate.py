@@ -84,16 +84,16 @@ class Inputs:
         return [features[None].astype(np.float32), base[None]]
 
 
-def scaled(feeds: Feeds) -> tuple[Array, Array, float, float]:
+def scaled(feeds: Feeds) -> tuple[Array, Array, float]:
     """The field, the source and the noise of one recording in units of the row distance and the source's own size."""
     u, m = (np.asarray(feeds[name], np.float64).reshape(feeds["u"].shape[-2:]) for name in ("u", "m"))
     area, strength = float(feeds["spacing"][0]) ** 2, float(np.sqrt(np.mean(m**2)))
-    return u / (strength * area), m / strength, float(feeds["noise"]) / (strength * area), area
+    return u / (strength * area), m / strength, float(feeds["noise"]) / (strength * area)
 
 
 def raw(feeds: Feeds) -> tuple[Array, float]:
     """The field, its deviation from the mean, the source and the noise; lambda is learned from 1 on."""
-    u, m, noise, _ = scaled(feeds)
+    u, m, noise = scaled(feeds)
     maps = [u / 1000, (u - u.mean()) / 100, m - 1, np.full_like(u, np.log(noise + 1e-3))]
     return np.stack(maps), 1.0
 
@@ -107,15 +107,15 @@ def operators(size: int, radius: int) -> tuple[Array, Array]:
 
 def derivatives(feeds: Feeds) -> tuple[Array, float]:
     """-Lap u / m at every radius, and their noise; no combined estimate, lambda is learned from 1 on."""
-    u, m, noise, _ = scaled(feeds)
+    u, m, noise = scaled(feeds)
     maps = []
     for radius in RADII:
         (ly, ay), (lx, ax) = (operators(n, radius) for n in u.shape)
         source = ay @ m @ ax.T
         # A source of both signs passes through zero, where nothing is known.
         resistivity = -(ly @ u @ ax.T + ay @ u @ lx.T) * source / (source**2 + 1e-4)
-        gain = np.add.outer((ly**2).sum(1), np.zeros(len(lx))) * (ax**2).sum(1)
-        gain = gain + (ay**2).sum(1)[:, None] * (lx**2).sum(1)
+        squares = [(taps**2).sum(axis=1) for taps in (ly, ax, ay, lx)]
+        gain = np.outer(squares[0], squares[1]) + np.outer(squares[2], squares[3])
         maps += [np.arcsinh(2 * resistivity), np.log(noise * np.sqrt(gain / (source**2 + 1e-4)) + 1e-4)]
     return np.stack(maps), 1.0
 
@@ -145,8 +145,8 @@ class Gated(eqx.Module):
 
     def __call__(self, features: jax.Array) -> tuple[jax.Array, jax.Array]:
         """As `Trunk`."""
-        delta, log_std = self.trunk(features)
         h = self.trunk.hidden(features)
+        delta, log_std = self.trunk.read(h)
         x = (features - jax.lax.stop_gradient(self.trunk.mean)) / jax.lax.stop_gradient(self.trunk.scale)
         return delta + jnp.sum(jnp.tanh(h @ self.gate[0] + self.gate[1]) * (x @ self.projection), axis=-1), log_std
 

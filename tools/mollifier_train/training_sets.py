@@ -12,6 +12,7 @@ from scipy.ndimage import gaussian_filter
 
 from .model_file import ModelFile
 from .simulate import chromatin, heat, heat_transient, langevin, reaction_diffusion
+from .simulate.noise import blurred
 from .simulate.random_field import gaussian_random_field
 
 FIRST_SEED = 1_000_000
@@ -58,8 +59,7 @@ def correlated_noise(rng: np.random.Generator, shape: tuple[int, ...], std: floa
     if rng.random() < 0.75:
         return noise * std, std * float(np.exp(0.05 * rng.standard_normal()))
     width = rng.uniform(0.4, 0.9)
-    noise = gaussian_filter(noise, [0.0 if axis < len(shape) - 2 else width for axis in range(len(shape))], mode="wrap")
-    return noise * (std / noise.std()), std * float(rng.uniform(0.4, 1.0))
+    return blurred(noise, width) * std, std * float(rng.uniform(0.4, 1.0))
 
 
 def draw_heat(front_end: ModelFile, seed: int) -> Example:
@@ -182,7 +182,7 @@ def draw_reaction_diffusion(front_end: ModelFile, seed: int) -> Example:
     time = float(np.exp(rng.uniform(*np.log([6.0, 60.0])))) + 2.0 * np.arange(5.0)
     kappa, k = reaction_diffusion.KAPPA, reaction_diffusion.RATE
     if rng.random() < 2 / 3:
-        kappa, k = (float(np.exp(rng.uniform(*np.log(span)))) for span in ([1.3, 3.0], [0.006, 0.017]))
+        kappa, k = reaction_diffusion.draw_constants(rng)
     phi = reaction_diffusion.evolve(phi0, np.exp(log_lam), time, kappa=kappa, k=k)
     return observe(rng, front_end, phi, log_lam, known={"kappa": kappa, "k": k}, time_step=2.0)
 

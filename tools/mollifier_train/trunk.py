@@ -85,7 +85,11 @@ class Trunk(eqx.Module):
 
         Rows and columns are a multiple of `cell`.
         """
-        out = self.unfold(self.hidden(features) @ self.heads[0] + self.heads[1])
+        return self.read(self.hidden(features))
+
+    def read(self, hidden: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Delta and log_std of what `hidden` gives, by the heads."""
+        out = self.unfold(hidden @ self.heads[0] + self.heads[1])
         return out[..., 0], out[..., 1]
 
     def hidden(self, features: jax.Array) -> jax.Array:

@@ -32,6 +32,11 @@ def add_blurred_noise(
         percent: standard deviation after the blur, in per cent of the field's.
         width: standard deviation of the Gaussian that white noise is blurred with, in pixels.
     """
-    white = rng.standard_normal(field.shape)
-    noise = gaussian_filter(white, [0.0] * (field.ndim - 2) + [width, width], mode="wrap")
-    return field + noise * (percent / 100 * field.std() / noise.std())
+    return field + blurred(rng.standard_normal(field.shape), width) * (percent / 100 * field.std())
+
+
+def blurred(noise: NDArray[np.float64], width: float) -> NDArray[np.float64]:
+    """White noise, `(sample,)` or images on the last two axes, after a Gaussian of `width` samples: of variance 1."""
+    frames = max(noise.ndim - 2, 0)
+    shared = gaussian_filter(noise, [0.0] * frames + [width] * (noise.ndim - frames), mode="wrap")
+    return shared / shared.std()

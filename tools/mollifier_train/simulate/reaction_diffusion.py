@@ -78,6 +78,12 @@ def evolve(
     return np.stack(frames)
 
 
+def draw_constants(rng: np.random.Generator) -> tuple[float, float]:
+    """kappa from 1.3 to 3 and k from 0.006 to 0.017, both by their logarithms."""
+    kappa, k = (float(np.exp(rng.uniform(*np.log(span)))) for span in ([1.3, 3.0], [0.006, 0.017]))
+    return kappa, k
+
+
 def simulate(
     seed: int,
     *,
@@ -118,5 +124,5 @@ def simulate(
     time = start + interval * np.arange(frames, dtype=np.float64)
     kappa, k = KAPPA, RATE
     if varied:
-        kappa, k = (float(np.exp(rng.uniform(*np.log(span)))) for span in ([1.3, 3.0], [0.006, 0.017]))
+        kappa, k = draw_constants(rng)
     return ReactionDiffusion(phi=evolve(phi0, lam, time, kappa=kappa, k=k), time=time, lam=lam, kappa=kappa, k=k)
