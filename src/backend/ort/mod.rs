@@ -162,6 +162,14 @@ impl Backend for Ort {
         self.provider.name()
     }
 
+    fn largest_tile(&self) -> [usize; 2] {
+        match self.provider {
+            Provider::Cpu => [512, 512],
+            // What a GPU starts once a tile costs it as much as many pixels; its memory holds some gigabytes.
+            Provider::Cuda | Provider::TensorRt => [1024, 1024],
+        }
+    }
+
     fn prepare(&self, model: &Model, tile: &[usize]) -> Result<Box<dyn Plan>, BackendError> {
         let (proto, dropped) = model.restricted(tile).ok_or_else(|| BackendError::TooSmall {
             what: model.name.clone(),
