@@ -17,7 +17,7 @@ use ort::ep::{self, ExecutionProvider, ExecutionProviderDispatch};
 use ort::memory::{AllocationDevice, Allocator, AllocatorType, MemoryInfo, MemoryType};
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::session::{IoBinding, Session};
-use ort::value::Tensor;
+use ort::value::{Tensor, TensorValueType};
 use prost::Message;
 use tract_onnx::pb;
 
@@ -83,7 +83,13 @@ impl Ort {
             );
             return Err(BackendError::Absent { backend: provider.name(), message });
         }
-        Ok(Self { provider, environment, library })
+        let ort = Self { provider, environment, library };
+        // A library that was built with a provider still has to find what that one needs: CUDA, cuDNN, TensorRT.
+        if let Err(e) = ort.builder(None) {
+            let message = format!("{} cannot load it: {}", ort.library.display(), one_line(&e));
+            return Err(BackendError::Absent { backend: provider.name(), message });
+        }
+        Ok(ort)
     }
 
     /// Where the library lies.
@@ -98,7 +104,8 @@ impl Ort {
         ort::info()
     }
 
-    fn providers(&self, hash: &str) -> Vec<ExecutionProviderDispatch> {
+    /// `engines`: where TensorRT may keep what it builds.
+    fn providers(&self, engines: Option<&Path>) -> Vec<ExecutionProviderDispatch> {
         // Ten bits of mantissa are not enough for differences of neighbours: no TensorFloat-32.
         let cuda = || ep::CUDA::default().with_tf32(false).build().error_on_failure();
         match self.provider {
@@ -106,7 +113,7 @@ impl Ort {
             Provider::Cuda => vec![cuda()],
             Provider::TensorRt => {
                 let mut engine = ep::TensorRT::default();
-                if let Some(folder) = engine_folder(hash) {
+                if let Some(folder) = engines {
                     let folder = folder.display().to_string();
                     engine = engine
                         .with_engine_cache(true)
@@ -119,7 +126,7 @@ impl Ort {
         }
     }
 
-    fn builder(&self, hash: &str) -> Result<SessionBuilder, ort::Error> {
+    fn builder(&self, engines: Option<&Path>) -> Result<SessionBuilder, ort::Error> {
         let builder = Session::builder(&self.environment)?
             // A plan belongs to one worker; spinning threads would take the cores of the others.
             .with_intra_threads(1)?
@@ -127,7 +134,7 @@ impl Ort {
             .with_intra_op_spinning(false)?
             // Level 3 has another number in libraries before 1.23; "all" has the same in every one.
             .with_optimization_level(GraphOptimizationLevel::All)?
-            .with_execution_providers(self.providers(hash))?;
+            .with_execution_providers(self.providers(engines))?;
         Ok(match self.provider {
             Provider::Cpu => builder,
             Provider::Cuda | Provider::TensorRt => builder.with_disable_cpu_fallback()?,
@@ -233,8 +240,9 @@ impl Ort {
             let what = format!("{what}: {doing}");
             move |e: ort::Error| BackendError::Engine { backend, what, message: one_line(&e) }
         };
+        let engines = if self.provider == Provider::TensorRt { engine_folder(hash) } else { None };
         let session = self
-            .builder(hash)
+            .builder(engines.as_deref())
             .and_then(|mut builder| builder.commit_from_memory(&proto.encode_to_vec()))
             .map_err(engine("preparing the plan"))?;
         let bound = Bound::new(self, &session, &inputs, &output_names, &outputs).map_err(engine("binding memory"))?;
@@ -268,6 +276,24 @@ impl Bound {
     }
 }
 
+/// The values of a tensor in memory that [`Ort::memory`] named.
+///
+/// The crate's own accessors refuse page-locked memory with libraries from 1.23 on, which call it the GPU's.
+fn host_values(tensor: &Tensor<f32>, len: usize) -> &[f32] {
+    assert_eq!(tensor.shape().num_elements(), len, "a bound tensor has the shape that was checked");
+    // SAFETY: the memory is the processor's, ordinary or page-locked for the GPU's copies, and holds `len` values of
+    // f32 in one piece, aligned by the allocator; whoever calls has waited for the copies into it.
+    unsafe { std::slice::from_raw_parts(tensor.data_ptr().cast(), len) }
+}
+
+/// As [`host_values`], to write.
+fn host_values_mut(tensor: &mut Tensor<f32>, len: usize) -> &mut [f32] {
+    assert_eq!(tensor.shape().num_elements(), len, "a bound tensor has the shape that was checked");
+    // SAFETY: as in `host_values`; nothing reads it while it is borrowed here, since the last run's copies out of it
+    // were waited for, and page-locked memory that was never written holds some f32 of no meaning.
+    unsafe { std::slice::from_raw_parts_mut(tensor.data_ptr_mut().cast(), len) }
+}
+
 struct OrtPlan {
     backend: &'static str,
     session: Session,
@@ -293,7 +319,7 @@ impl OrtPlan {
     ) -> Result<(), ort::Error> {
         let Bound { inputs: tensors, binding } = &mut self.bound;
         for ((tensor, view), name) in tensors.iter_mut().zip(inputs).zip(&self.names) {
-            let (_, values) = tensor.try_extract_tensor_mut::<f32>()?;
+            let values = host_values_mut(tensor, view.len());
             match view.as_slice() {
                 Some(slice) => values.copy_from_slice(slice),
                 None => values.iter_mut().zip(view).for_each(|(to, from)| *to = *from),
@@ -305,7 +331,8 @@ impl OrtPlan {
         let results = self.session.run_binding(binding)?;
         binding.synchronize_outputs()?;
         for (name, output) in self.output_names.iter().zip(outputs) {
-            let (_, values) = results[name.as_str()].try_extract_tensor::<f32>()?;
+            let tensor = results[name.as_str()].view().downcast::<TensorValueType<f32>>()?;
+            let values = host_values(&tensor, output.len());
             match output.as_slice_mut() {
                 Some(slice) => slice.copy_from_slice(values),
                 None => output.iter_mut().zip(values).for_each(|(to, from)| *to = *from),
