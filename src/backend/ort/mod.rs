@@ -14,10 +14,10 @@ use std::path::{Path, PathBuf};
 use ndarray::{ArrayViewD, ArrayViewMutD};
 use ort::environment::Environment;
 use ort::ep::{self, ExecutionProvider, ExecutionProviderDispatch};
-use ort::memory::{AllocationDevice, Allocator, AllocatorType, MemoryInfo, MemoryType};
+use ort::memory::Allocator;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::session::{IoBinding, Session};
-use ort::value::{Tensor, TensorValueType};
+use ort::value::Tensor;
 use prost::Message;
 use tract_onnx::pb;
 
@@ -140,16 +140,6 @@ impl Ort {
             Provider::Cuda | Provider::TensorRt => builder.with_disable_cpu_fallback()?,
         })
     }
-
-    /// Where inputs and outputs are kept: pinned memory where a GPU copies from and to it.
-    fn memory(&self, inputs: bool) -> Result<MemoryInfo<'_>, ort::Error> {
-        let (device, kind) = match (self.provider, inputs) {
-            (Provider::Cpu, _) => (AllocationDevice::CPU, MemoryType::Default),
-            (_, true) => (AllocationDevice::CUDA_PINNED, MemoryType::CPUInput),
-            (_, false) => (AllocationDevice::CUDA_PINNED, MemoryType::CPUOutput),
-        };
-        MemoryInfo::new(device, 0, AllocatorType::Device, kind)
-    }
 }
 
 /// Where TensorRT keeps the engines of a model: in the user's folder of caches, by the model's hash. TensorRT adds the
@@ -245,12 +235,15 @@ impl Ort {
             .builder(engines.as_deref())
             .and_then(|mut builder| builder.commit_from_memory(&proto.encode_to_vec()))
             .map_err(engine("preparing the plan"))?;
-        let bound = Bound::new(self, &session, &inputs, &output_names, &outputs).map_err(engine("binding memory"))?;
+        let bound = Bound::new(&session, &inputs, &output_names, &outputs).map_err(engine("binding memory"))?;
         Ok(Box::new(OrtPlan { backend, session, bound, names, inputs, output_names, outputs, dropped }))
     }
 }
 
-/// Memory for the inputs and outputs of one plan.
+/// Memory for the inputs and outputs of one plan, ordinary memory of the processor.
+///
+/// Page-locked memory is not worth its trouble: ONNX Runtime 1.31 refuses outputs bound to it (it copies them onto
+/// themselves), and inputs in it made frames on an H100 no faster.
 struct Bound {
     inputs: Vec<Tensor<f32>>,
     binding: IoBinding,
@@ -258,40 +251,20 @@ struct Bound {
 
 impl Bound {
     fn new(
-        ort: &Ort,
         session: &Session,
         inputs: &[Vec<usize>],
         names: &[String],
         outputs: &[Vec<usize>],
     ) -> Result<Self, ort::Error> {
-        let allocator = Allocator::new(session, ort.memory(true)?)?;
+        let allocator = Allocator::default();
         let inputs =
             inputs.iter().map(|shape| Tensor::new(&allocator, shape.as_slice())).collect::<Result<Vec<_>, _>>()?;
-        let allocator = Allocator::new(session, ort.memory(false)?)?;
         let mut binding = session.create_binding()?;
         for (name, shape) in names.iter().zip(outputs) {
             binding.bind_output(name, Tensor::<f32>::new(&allocator, shape.as_slice())?)?;
         }
         Ok(Self { inputs, binding })
     }
-}
-
-/// The values of a tensor in memory that [`Ort::memory`] named.
-///
-/// The crate's own accessors refuse page-locked memory with libraries from 1.23 on, which call it the GPU's.
-fn host_values(tensor: &Tensor<f32>, len: usize) -> &[f32] {
-    assert_eq!(tensor.shape().num_elements(), len, "a bound tensor has the shape that was checked");
-    // SAFETY: the memory is the processor's, ordinary or page-locked for the GPU's copies, and holds `len` values of
-    // f32 in one piece, aligned by the allocator; whoever calls has waited for the copies into it.
-    unsafe { std::slice::from_raw_parts(tensor.data_ptr().cast(), len) }
-}
-
-/// As [`host_values`], to write.
-fn host_values_mut(tensor: &mut Tensor<f32>, len: usize) -> &mut [f32] {
-    assert_eq!(tensor.shape().num_elements(), len, "a bound tensor has the shape that was checked");
-    // SAFETY: as in `host_values`; nothing reads it while it is borrowed here, since the last run's copies out of it
-    // were waited for, and page-locked memory that was never written holds some f32 of no meaning.
-    unsafe { std::slice::from_raw_parts_mut(tensor.data_ptr_mut().cast(), len) }
 }
 
 struct OrtPlan {
@@ -319,7 +292,7 @@ impl OrtPlan {
     ) -> Result<(), ort::Error> {
         let Bound { inputs: tensors, binding } = &mut self.bound;
         for ((tensor, view), name) in tensors.iter_mut().zip(inputs).zip(&self.names) {
-            let values = host_values_mut(tensor, view.len());
+            let (_, values) = tensor.try_extract_tensor_mut::<f32>()?;
             match view.as_slice() {
                 Some(slice) => values.copy_from_slice(slice),
                 None => values.iter_mut().zip(view).for_each(|(to, from)| *to = *from),
@@ -331,8 +304,7 @@ impl OrtPlan {
         let results = self.session.run_binding(binding)?;
         binding.synchronize_outputs()?;
         for (name, output) in self.output_names.iter().zip(outputs) {
-            let tensor = results[name.as_str()].view().downcast::<TensorValueType<f32>>()?;
-            let values = host_values(&tensor, output.len());
+            let (_, values) = results[name.as_str()].try_extract_tensor::<f32>()?;
             match output.as_slice_mut() {
                 Some(slice) => slice.copy_from_slice(values),
                 None => output.iter_mut().zip(values).for_each(|(to, from)| *to = *from),
