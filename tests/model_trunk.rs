@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use mollifier::backend::{Backend, PlainTract, Tract};
+use mollifier::backend::{Backend, PlainTract, Tiling, Tract};
 #[cfg(feature = "ort")]
 use mollifier::backend::{Ort, Provider};
 use mollifier::model::{AGREEMENT_BOUND, BakeOptions, Model, Trunk, agreement, bake};
@@ -77,7 +77,7 @@ fn proto() -> pb::ModelProto {
     )
 }
 
-/// Two dilated layers at half the resolution, reach 2 * (1 + 3) + 1, and two heads of four samples each.
+/// Two dilated layers at half the resolution, reach 2 * (1 + 4) + 1, and two heads of four samples each.
 fn halved() -> pb::ModelProto {
     let spread = |input: &str, output: &str| {
         let text = |s: &str| pb::AttributeProto {
@@ -98,7 +98,7 @@ fn halved() -> pb::ModelProto {
             conv("enter.relu", "a", 3, 1),
             step("Relu", &["a"], "a.relu"),
             step("Add", &["enter.relu", "a.relu"], "a.sum"),
-            conv("a.sum", "b", 3, 3),
+            conv("a.sum", "b", 3, 4),
             step("Tanh", &["b"], "b.tanh"),
             step("Add", &["b.tanh", "a.sum"], "b.sum"),
             conv("b.sum", "delta.cells", 1, 1),
@@ -171,7 +171,7 @@ fn the_contract_counts_what_the_trunk_adds() {
     let front = front_end();
     let whole = 9 * 16 * CHANNELS + 9 * 16 * 16 + 2 * 16;
     let quarter = (4 * 16 * CHANNELS + 2 * 9 * 16 * 16 + 2 * 4 * 16).div_ceil(4);
-    for (proto, reach, multiply_adds, alignment) in [(proto(), 4, whole, 1), (halved(), 9, quarter, 2)] {
+    for (proto, reach, multiply_adds, alignment) in [(proto(), 4, whole, 1), (halved(), 11, quarter, 2)] {
         let model = joined(&proto);
         let record = model.contract.trunk.as_ref().expect("a trunk's record");
         assert_eq!((record.reach, record.multiply_adds), (reach, multiply_adds));
@@ -201,7 +201,7 @@ fn multiply_adds_of_cells_are_rounded_up() {
     }
     let trunk = Trunk::from_bytes("trunk.onnx", &proto.encode_to_vec()).expect("a trunk");
     assert_eq!(trunk.multiply_adds(), (3 * 40_usize + 2 * 81 + 24).div_ceil(4));
-    assert_eq!((trunk.reach(), trunk.alignment()), (9, 2));
+    assert_eq!((trunk.reach(), trunk.alignment()), (11, 2));
 }
 
 #[test]
@@ -281,17 +281,19 @@ fn assert_same_bits(
 #[test]
 fn tiles_of_many_sizes_give_the_bits_of_the_whole_frame() {
     for model in [joined(&proto()), joined(&halved())] {
-        let (halo, align) = (model.contract.halo[0], model.contract.alignment[0]);
-        let whole = [2 * halo + 83, 2 * halo + 62];
+        let tiling = Tract.tiling(&model);
+        let align: [usize; 2] = std::array::from_fn(|a| model.contract.alignment[a].max(tiling.align[a]));
+        let halo: [usize; 2] = std::array::from_fn(|a| model.contract.halo[a] + tiling.more[a]);
+        let whole = [2 * halo[0] + 83, 2 * halo[1] + 62];
         let inputs = model.made_up_inputs(&whole, true);
         let expected = compute(&model, &inputs, &whole);
         for more in [3, 16, 29] {
-            let size = [2 * halo + more, 2 * halo + more + 5];
-            for from in [[0, 0], [7, 11], [whole[0] - size[0], whole[1] - size[1]]] {
-                let from = from.map(|f| f / align * align);
+            let size = [2 * halo[0] + more, 2 * halo[1] + more + 5];
+            for from in [[0, 0], [39, 11], [whole[0] - size[0], whole[1] - size[1]]] {
+                let from: [usize; 2] = std::array::from_fn(|a| from[a] / align[a] * align[a]);
                 let tile = compute(&model, &cut(&inputs, from, size), &size);
                 let inside = |d: usize, at: usize| {
-                    (from[d] == 0 || at >= halo) && (from[d] + size[d] == whole[d] || at + halo < size[d])
+                    (from[d] == 0 || at >= halo[d]) && (from[d] + size[d] == whole[d] || at + halo[d] < size[d])
                 };
                 assert_same_bits((&tile, from), &expected, |y, x| inside(0, y) && inside(1, x));
             }
@@ -303,11 +305,13 @@ fn tiles_of_many_sizes_give_the_bits_of_the_whole_frame() {
 #[test]
 fn the_grid_of_tiles_gives_the_bits_of_the_whole_frame() {
     let model = joined(&halved());
-    let halo = model.contract.halo[0];
-    for whole in [[2 * halo + 61, 2 * halo + 90], [2 * halo + 70, 2 * halo + 87]] {
+    let tiling = Tract.tiling(&model);
+    let halo: [usize; 2] = std::array::from_fn(|a| model.contract.halo[a] + tiling.more[a]);
+    for whole in [[2 * halo[0] + 101, 2 * halo[1] + 90], [2 * halo[0] + 130, 2 * halo[1] + 87]] {
         let inputs = model.made_up_inputs(&whole, true);
         let expected = compute(&model, &inputs, &whole);
-        let grid = TileGrid::new(whole, &model.contract, [2 * halo + 35, 2 * halo + 40]);
+        let largest = [2 * halo[0] + 35, 2 * halo[1] + 40];
+        let grid = TileGrid::new(whole, &model.contract, Tiling { largest, ..tiling });
         assert!(grid.tiles.len() >= 6, "{} tiles", grid.tiles.len());
         for tile in &grid.tiles {
             let got = compute(&model, &cut(&inputs, tile.origin, grid.tile), &grid.tile);

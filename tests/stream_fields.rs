@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use common::{FakeFrames, FakeModel, hash};
+use common::{FakeFrames, FakeModel, TILING, hash};
 use mollifier::source::{Frame, FrameInfo, FrameSource, Pixels, Read, SourceError};
 use mollifier::stream::{FieldOptions, Givens, Map, OnFull, Report, StreamError, TileGrid, run_fields};
 use ndarray::{ArcArray2, Array2};
@@ -68,7 +68,7 @@ proptest! {
 fn threads_share_a_frame_that_is_large_enough() {
     let model = FakeModel::fields(1);
     let contract = mollifier::stream::Planner::contract(&model);
-    let tiles = |shape, threads| TileGrid::for_threads(shape, contract, [512, 512], threads).tiles.len();
+    let tiles = |shape, threads| TileGrid::for_threads(shape, contract, TILING, threads).tiles.len();
     assert_eq!(tiles([400, 400], 1), 1);
     assert_eq!(tiles([400, 400], 2), 2);
     assert_eq!(tiles([400, 400], 4), 4);

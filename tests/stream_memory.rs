@@ -48,8 +48,8 @@ impl mollifier::stream::Planner for Idle {
     fn contract(&self) -> &mollifier::model::Contract {
         self.0.contract()
     }
-    fn largest_tile(&self) -> [usize; 2] {
-        [512, 512]
+    fn tiling(&self) -> mollifier::backend::Tiling {
+        common::TILING
     }
 
     fn prepare(&self, _: &[usize]) -> Result<Box<dyn mollifier::backend::Plan>, mollifier::backend::BackendError> {

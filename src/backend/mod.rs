@@ -20,10 +20,9 @@ pub trait Backend: Send + Sync {
     /// Name as the command line and `run.json` give it: `tract`, `ort`, ...
     fn name(&self) -> &'static str;
 
-    /// Rows and columns of the largest tile that is worth while: what lies between an engine's operators should stay in
-    /// the cache, and within memory.
-    fn largest_tile(&self) -> [usize; 2] {
-        [512, 512]
+    /// How frames are cut for a model of it.
+    fn tiling(&self, _model: &Model) -> Tiling {
+        Tiling { largest: [512, 512], align: [1, 1], more: [0, 0] }
     }
 
     /// Bind `model` to one tile shape, (y, x) for fields or (sample,) for series.
@@ -49,6 +48,18 @@ pub trait Backend: Send + Sync {
     /// # Errors
     /// An operator the engine lacks.
     fn prepare_fit(&self, fit: &Fit, points: usize) -> Result<Box<dyn Plan>, BackendError>;
+}
+
+/// What an engine asks of tiles beyond the contract, along (y, x).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tiling {
+    /// The largest tile that is worth while: what lies between an engine's operators should stay in the cache, and within
+    /// memory.
+    pub largest: [usize; 2],
+    /// Origins are multiples of this.
+    pub align: [usize; 2],
+    /// Pixels around a tile beyond the halo without which its last bits would depend on the cut.
+    pub more: [usize; 2],
 }
 
 /// Gives the rows of a plan's inputs: (input, plane, row, where its values go). A plane is a frame of the window.

@@ -8,8 +8,8 @@ use tract_onnx::pb;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::plan::SimpleState;
 
-use super::flow::{Cut, Flow, Given, cut, shapes};
-use super::{Backend, BackendError, Plan, Rows, check_shapes, fit_shapes, tensor_shape};
+use super::flow::{Cut, Flow, Given, cut, groups_of_rows, shapes};
+use super::{Backend, BackendError, Plan, Rows, Tiling, check_shapes, fit_shapes, tensor_shape};
 use crate::graph::{merge_twins, prune};
 use crate::model::{Fit, Model};
 
@@ -29,9 +29,15 @@ impl Backend for Tract {
         "tract"
     }
 
-    fn largest_tile(&self) -> [usize; 2] {
+    fn tiling(&self, model: &Model) -> Tiling {
+        // Rows of a trunk's layers, which may be of cells, are computed in groups that lie where the frame's do, and a
+        // row's last bits depend on all that its group reads.
+        let groups: Vec<usize> = model.proto.graph.iter().flat_map(groups_of_rows).collect();
+        let cell = model.contract.alignment.first().copied().unwrap_or(1);
+        let align = cell * groups.iter().max().copied().unwrap_or(1);
+        let more = cell * groups.iter().map(|rows| rows - 1).sum::<usize>();
         // Rows go through one after the other: a tile's height costs nothing.
-        [1 << 20, 4096]
+        Tiling { largest: [1 << 20, 4096], align: [align, 1], more: [more, 0] }
     }
 
     fn prepare(&self, model: &Model, tile: &[usize]) -> Result<Box<dyn Plan>, BackendError> {

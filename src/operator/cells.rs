@@ -87,7 +87,7 @@ impl CellConvolution {
                 }
             }
             let source = Place { plane: pitch, row: 0, column: 1, first: 0, ring: usize::MAX, rim: 0 };
-            self.pointwise.run(y..y + 1, (scratch, source), plus, (&mut *output, to));
+            self.pointwise.run(y..y + 1, (scratch, source), plus, (&mut *output, to), &mut []);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What a stream computes with.
 
-use crate::backend::{Backend, BackendError, Plan};
+use crate::backend::{Backend, BackendError, Plan, Tiling};
 use crate::model::{Contract, Model};
 
 /// A model that can be bound to tile shapes.
@@ -8,8 +8,8 @@ pub trait Planner {
     /// What the model says of itself.
     fn contract(&self) -> &Contract;
 
-    /// Rows and columns of the largest tile that is worth while.
-    fn largest_tile(&self) -> [usize; 2];
+    /// What it asks of tiles beyond the contract.
+    fn tiling(&self) -> Tiling;
 
     /// Bind it to one tile shape, (y, x) for fields or (sample,) for series.
     ///
@@ -40,8 +40,8 @@ impl Planner for Engine<'_> {
         &self.model.contract
     }
 
-    fn largest_tile(&self) -> [usize; 2] {
-        self.backend.largest_tile()
+    fn tiling(&self) -> Tiling {
+        self.backend.tiling(self.model)
     }
 
     fn prepare(&self, tile: &[usize]) -> Result<Box<dyn Plan>, BackendError> {

@@ -24,6 +24,7 @@ use super::queue::{Consumer, OnFull, Pop, bounded};
 use super::tiles::{Tile, TileGrid};
 use super::validity::Saturation;
 use super::window::{Prepared, Window};
+use crate::backend::Tiling;
 use crate::model::Contract;
 use crate::source::{Frame, FrameSource, Read};
 
@@ -207,8 +208,8 @@ impl Pipeline {
         let threads = options.threads.max(1);
         let few = count.is_some_and(|frames| frames < (contract.window + threads) as u64);
         let grid = match options.max_tile {
-            Some(max) => TileGrid::new(shape, contract, max),
-            None => TileGrid::for_threads(shape, contract, planner.largest_tile(), if few { threads } else { 1 }),
+            Some(max) => TileGrid::new(shape, contract, Tiling { largest: max, ..planner.tiling() }),
+            None => TileGrid::for_threads(shape, contract, planner.tiling(), if few { threads } else { 1 }),
         };
         let most_pending = if few { 1 } else { threads };
         let lanes = Lanes::new(planner, &grid.tile, threads.min(most_pending * grid.tiles.len()), wake, |lane| {

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use crate::backend::Tiling;
 use crate::model::Contract;
 
 /// Parts that an axis is cut into for the sake of threads, at most.
@@ -81,13 +82,15 @@ pub struct TileGrid {
 }
 
 impl TileGrid {
-    /// Cut frames of `shape` (y, x) for a model, into tiles of at most `max` pixels along each axis.
+    /// Cut frames of `shape` (y, x) for a model and an engine.
     #[must_use]
-    pub fn new(shape: [usize; 2], contract: &Contract, max: [usize; 2]) -> Self {
+    pub fn new(shape: [usize; 2], contract: &Contract, tiling: Tiling) -> Self {
         let axis = |a: usize| {
             let at = |values: &[usize]| values.get(a).copied().unwrap_or(0);
-            let halo = at(&contract.halo);
-            split_axis(shape[a], max[a], halo, at(&contract.alignment), at(&contract.min_size))
+            let (own, align) = (tiling.align[a].max(1), at(&contract.alignment).max(1));
+            // The least multiple of both.
+            let align = (1..=own).map(|k| k * align).find(|n| n.is_multiple_of(own)).unwrap_or(own * align);
+            split_axis(shape[a], tiling.largest[a], at(&contract.halo) + tiling.more[a], align, at(&contract.min_size))
         };
         let ((rows, down), (columns, across)) = (axis(0), axis(1));
         let tiles = down
@@ -105,19 +108,20 @@ impl TileGrid {
         self.tiles.len() == 1
     }
 
-    /// Cut frames so that `threads` workers are done soonest, with tiles of at most `largest` pixels along each axis,
-    /// or four halos where that is more. Overlap costs work, so a small frame may keep fewer tiles than threads.
+    /// Cut frames so that `threads` workers are done soonest, with tiles no larger than the engine's largest or four
+    /// halos, whichever is more. Overlap costs work, so a small frame may keep fewer tiles than threads.
     #[must_use]
-    pub fn for_threads(shape: [usize; 2], contract: &Contract, largest: [usize; 2], threads: usize) -> Self {
+    pub fn for_threads(shape: [usize; 2], contract: &Contract, tiling: Tiling, threads: usize) -> Self {
         let time = |grid: &Self| grid.tiles.len().div_ceil(threads.max(1)) * grid.tile[0] * grid.tile[1];
-        let halo = |a: usize| contract.halo.get(a).copied().unwrap_or(0);
-        let mut best = Self::new(shape, contract, [0, 1].map(|a| largest[a].max(4 * halo(a))));
+        let halo = |a: usize| contract.halo.get(a).copied().unwrap_or(0) + tiling.more[a];
+        let of = |largest: [usize; 2]| Self::new(shape, contract, Tiling { largest, ..tiling });
+        let mut best = of([0, 1].map(|a| tiling.largest[a].max(4 * halo(a))));
         let parts = |n: usize, a: usize| (shape[a] + 2 * halo(a) * (n - 1)).div_ceil(n);
         let (limit, whole) = (best.tile, shape[0] * shape[1]);
         for down in 1..=threads.min(MOST_PARTS) {
             for across in 1..=(threads.min(MOST_PARTS) / down).max(1) {
                 let max = [parts(down, 0).min(limit[0]), parts(across, 1).min(limit[1])];
-                let grid = Self::new(shape, contract, max);
+                let grid = of(max);
                 let work = |grid: &Self| grid.tiles.len() * grid.tile[0] * grid.tile[1];
                 // A tenth of the time is not worth any work done twice; nor is any time worth twice the work.
                 if 10 * time(&grid) < 9 * time(&best) && work(&grid) < 2 * whole {

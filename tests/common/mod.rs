@@ -1,13 +1,16 @@
 //! A source and a model that need no files: every value is known, and the model's reach and edges are exact.
 #![allow(dead_code, reason = "every test file uses its own part")]
 
-use mollifier::backend::{BackendError, Plan};
+use mollifier::backend::{BackendError, Plan, Tiling};
 use mollifier::model::{AxisGrid, Contract, Input, InputRole, Kind, Output, Physics, Provenance, Transform};
 use mollifier::source::{Frame, Pixels, Samples};
 use mollifier::source::{FrameInfo, FrameSource, Read, SampleSource, SeriesInfo, SourceError};
 use mollifier::stream::Planner;
 use mollifier::units::Spacing;
 use ndarray::{ArrayViewD, ArrayViewMutD};
+
+/// What the fake model asks of tiles.
+pub(crate) const TILING: Tiling = Tiling { largest: [512, 512], align: [1, 1], more: [0, 0] };
 
 /// Reach of the fake model along every axis.
 pub(crate) const REACH: usize = 5;
@@ -106,8 +109,8 @@ impl Planner for FakeModel {
         &self.contract
     }
 
-    fn largest_tile(&self) -> [usize; 2] {
-        [512, 512]
+    fn tiling(&self) -> Tiling {
+        TILING
     }
 
     fn prepare(&self, tile: &[usize]) -> Result<Box<dyn Plan>, BackendError> {

@@ -72,6 +72,21 @@ pub(super) fn find(graph: &pb::GraphProto, shapes: &HashMap<String, Vec<usize>>,
     found
 }
 
+/// For every layer of a graph whose rows ours computes in groups, the rows of one.
+pub(in crate::backend) fn groups_of_rows(graph: &pb::GraphProto) -> Vec<usize> {
+    let rows = |node: &pb::NodeProto| {
+        let weights = graph.initializer.iter().find(|t| Some(&t.name) == node.input.get(1))?;
+        let dims: Vec<usize> = weights.dims.iter().map(|d| usize::try_from(*d).ok()).collect::<Option<_>>()?;
+        let [outputs, inputs, high, wide] = *dims.as_slice() else { return None };
+        let dilations = attribute(node, "dilations").map_or(&[1, 1][..], |a| &a.ints);
+        let dilation: Vec<usize> = dilations.iter().map(|d| usize::try_from(*d).ok()).collect::<Option<_>>()?;
+        let dilation = dilation.try_into().ok()?;
+        let shape = ConvolutionShape { width: 1, channels: [inputs, outputs], kernel: [high, wide], dilation };
+        Some(shape.group()).filter(|rows| *rows > 1)
+    };
+    graph.node.iter().filter(|n| n.op_type == "Conv").filter_map(rows).collect()
+}
+
 /// A convolution that ours computes.
 struct Bound {
     way: Way,

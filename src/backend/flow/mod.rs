@@ -15,6 +15,7 @@ mod shapes;
 #[cfg(test)]
 mod tests;
 
+pub(super) use convolutions::groups_of_rows;
 pub(super) use cut::{Cut, Given, cut};
 pub(super) use shapes::shapes;
 
@@ -223,7 +224,7 @@ impl Flow {
                         Action::Pointwise(program) => program.run(rows.clone(), input, &mut made, place, scratch),
                         Action::Convolution(convolution) => {
                             let plus = (task.reads.len() > 1).then(|| input(1));
-                            convolution.run(rows.clone(), input(0), plus, (made[0].as_mut(), place(0)));
+                            convolution.run(rows.clone(), input(0), plus, (made[0].as_mut(), place(0)), scratch);
                         }
                         Action::Cells(convolution) => {
                             let plus = (task.reads.len() > 1).then(|| input(1));
@@ -283,7 +284,8 @@ impl Task {
             Action::Bank(bank) => bank.scratch_len(),
             Action::Pointwise(program) => program.scratch_len(),
             Action::Cells(convolution) => convolution.scratch_len(),
-            Action::Convolution(_) | Action::Spread | Action::Rows { .. } => 0,
+            Action::Convolution(convolution) => convolution.scratch_len(),
+            Action::Spread | Action::Rows { .. } => 0,
         }
     }
 
@@ -301,10 +303,15 @@ impl Task {
             Action::Convolution(_) | Action::Cells(_) | Action::Pointwise(_) | Action::Rows { .. } => same(y),
         };
         let height = self.makes.first().map_or(0, |t| recipe.size_of(*t)[0]);
+        let block = match &self.action {
+            Action::Convolution(convolution) => convolution.shape().group().next_multiple_of(BLOCK),
+            _ => BLOCK,
+        };
         let reads = self.reads.iter().enumerate();
         TaskShape {
             reads: reads.map(|(i, t)| Read { tensor: *t, rows: (0..height).map(|y| rows(i, y)).collect() }).collect(),
             makes: self.makes.clone(),
+            block,
         }
     }
 }

@@ -7,7 +7,7 @@ use ndarray::{ArrayD, IxDyn};
 use proptest::prelude::*;
 use tract_onnx::pb;
 
-use super::{Cut, Given, cut, shapes};
+use super::{Cut, Given, cut, groups_of_rows, shapes};
 use crate::graph::{float_tensor, int, int_tensor, node, tensor_info};
 use crate::model::reference::compute;
 
@@ -142,8 +142,9 @@ fn features(channels: usize, size: [usize; 2], seed: usize) -> ArrayD<f32> {
 }
 
 fn design() -> impl Strategy<Value = Design> {
-    let layer = (1usize..4, prop::sample::select(vec!["Relu", "Tanh", "Sigmoid"]), any::<bool>());
-    (1usize..5, 1usize..10, prop::collection::vec(layer, 0..4), 0usize..1000)
+    let dilation = prop::sample::select(vec![1usize, 2, 3, 4, 8]);
+    let layer = (dilation, prop::sample::select(vec!["Relu", "Tanh", "Sigmoid"]), any::<bool>());
+    (1usize..5, 1usize..12, prop::collection::vec(layer, 0..4), 0usize..1000)
         .prop_map(|(channels, width, layers, seed)| Design { channels, width, layers, seed })
 }
 
@@ -165,16 +166,18 @@ proptest! {
         prop_assert_eq!(flow(&design.graph(), &features, true), got, "by rows");
     }
 
-    /// From an even origin on, whatever the tile's size.
+    /// From an even origin on, and by rows from the frame's groups of rows, whatever the tile's size.
     #[test]
     fn tiles_of_trunks_on_cells_give_the_bits_of_the_whole(
         design in design(),
-        origin in [0usize..12, 0usize..12],
-        size in [1usize..40, 1usize..40],
+        origin in [0usize..60, 0usize..12],
+        size in [1usize..260, 1usize..90],
         behind in [0usize..9, 0usize..9],
     ) {
-        let reach = design.reach();
-        let from = origin.map(|o| 2 * o);
+        let groups = groups_of_rows(&design.graph());
+        let reach = [design.reach() + 2 * groups.iter().map(|rows| rows - 1).sum::<usize>(), design.reach()];
+        let align = [2 * groups.iter().max().copied().unwrap_or(1), 2];
+        let from: [usize; 2] = std::array::from_fn(|d| origin[d] * 2 / align[d] * align[d]);
         let whole: [usize; 2] = std::array::from_fn(|d| from[d] + size[d] + behind[d]);
         let all = features(design.channels, whole, design.seed);
         let part = all.slice(ndarray::s![.., .., from[0]..from[0] + size[0], from[1]..from[1] + size[1]]);
@@ -183,7 +186,7 @@ proptest! {
         for (got, expected) in got.iter().zip(&expected) {
             for (y, x) in (0..size[0]).flat_map(|y| (0..size[1]).map(move |x| (y, x))) {
                 let inside = |d: usize, at: usize| {
-                    (from[d] == 0 || at >= reach) && (behind[d] == 0 || at + reach < size[d])
+                    (from[d] == 0 || at >= reach[d]) && (behind[d] == 0 || at + reach[d] < size[d])
                 };
                 if inside(0, y) && inside(1, x) {
                     let want = expected[(from[0] + y) * whole[1] + from[1] + x];

@@ -21,7 +21,7 @@ use ort::value::Tensor;
 use prost::Message;
 use tract_onnx::pb;
 
-use super::{Backend, BackendError, Plan, check_shapes, fit_shapes, tensor_shape};
+use super::{Backend, BackendError, Plan, Tiling, check_shapes, fit_shapes, tensor_shape};
 use crate::graph::bind_shape;
 use crate::model::{Fit, Model};
 
@@ -159,12 +159,13 @@ impl Backend for Ort {
         self.provider.name()
     }
 
-    fn largest_tile(&self) -> [usize; 2] {
-        match self.provider {
+    fn tiling(&self, _model: &Model) -> Tiling {
+        let largest = match self.provider {
             Provider::Cpu => [512, 512],
             // What a GPU starts once a tile costs it as much as many pixels; its memory holds some gigabytes.
             Provider::Cuda | Provider::TensorRt => [1024, 1024],
-        }
+        };
+        Tiling { largest, align: [1, 1], more: [0, 0] }
     }
 
     fn prepare(&self, model: &Model, tile: &[usize]) -> Result<Box<dyn Plan>, BackendError> {
