@@ -5,12 +5,16 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use super::axis::{AxisTaps, Border, EdgeBlock};
+use super::line::correlate;
 use super::pass::{Level, Span, weighted_rows};
 use super::place::Place;
 use crate::kernel::{Kernel, KernelError};
 
 /// Rows that go through the passes together at most.
 const MOST_ROWS: usize = 8;
+
+/// Kernels that are taken of one row together at most.
+const MOST_KERNELS: usize = 3;
 
 /// One derivative that a bank computes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,8 +105,8 @@ impl Horizontal {
         Self { output, taps, inner, edges }
     }
 
-    /// Filter `rows`, at most [`MOST_ROWS`] of `width` values, into rows of `out` that are `pitch` apart.
-    fn run(&self, level: Level, rows: &[f32], width: usize, out: &mut [f32], pitch: usize) {
+    /// Filter `rows`, at most [`MOST_ROWS`] of `width` values, near the borders into rows of `out` that are `pitch` apart.
+    fn edges(&self, level: Level, rows: &[f32], width: usize, out: &mut [f32], pitch: usize) {
         for edge in &self.edges {
             // The same sum with its factors exchanged: the samples weigh rows of taps.
             let mut spans = [Span { first: 0, taps: &[] }; MOST_ROWS];
@@ -113,15 +117,43 @@ impl Horizontal {
             let columns = edge.range.len();
             weighted_rows(level, &edge.taps, columns, spans, columns, &mut out[edge.range.start..], pitch);
         }
-        if self.inner.is_empty() {
-            return;
-        }
-        let span = [Span { first: 0, taps: self.taps.interior() }];
-        for (row, out) in rows.chunks_exact(width).zip(out.chunks_mut(pitch)) {
-            let row = &row[self.inner.start - self.taps.radius..];
-            weighted_rows(level, row, 1, &span, self.inner.len(), &mut out[self.inner.clone()], width);
-        }
     }
+}
+
+/// Filter `rows` of `width` values by `R` kernels of one radius, apart from the borders, into rows of each output that are
+/// its pitch apart.
+fn inner<const R: usize>(
+    level: Level,
+    passes: [&Horizontal; R],
+    rows: &[f32],
+    width: usize,
+    out: [(&mut [f32], usize); R],
+) {
+    let Some(first) = passes.first().filter(|p| !p.inner.is_empty()) else { return };
+    let mut out = out;
+    for (y, row) in rows.chunks_exact(width).enumerate() {
+        let row = &row[first.inner.start - first.taps.radius..];
+        let to = out.each_mut().map(|(out, pitch)| &mut out[y * *pitch..][first.inner.clone()]);
+        correlate(level, row, passes.map(|p| p.taps.interior()), first.inner.len(), to);
+    }
+}
+
+/// The outputs of some passes from row `y` on, with the distance of their rows.
+fn rows_of<'o, const R: usize>(
+    outputs: &'o mut [impl AsMut<[f32]>],
+    places: &impl Fn(usize) -> Place,
+    passes: [&Horizontal; R],
+    y: usize,
+) -> [(&'o mut [f32], usize); R] {
+    let numbers = passes.map(|p| p.output);
+    let places = numbers.map(places);
+    let mut places = places.iter();
+    // Every output is that of one pass.
+    let outputs = outputs.get_disjoint_mut(numbers).expect("outputs of different passes");
+    outputs.map(|output| match places.next() {
+        Some(place) => (&mut output.as_mut()[place.at(0, y.cast_signed(), 0)..], place.row),
+        None => unreachable!("a place for each output"),
+    })
 }
 
 impl BoundBank {
@@ -246,7 +278,22 @@ impl BoundBank {
                 for horizontal in &sweep.horizontal {
                     let place = places(horizontal.output);
                     let out = &mut outputs[horizontal.output].as_mut()[place.at(0, y.cast_signed(), 0)..];
-                    horizontal.run(self.level, filtered, width, out, place.row.max(width));
+                    horizontal.edges(self.level, filtered, width, out, place.row.max(width));
+                }
+                let mut rest = sweep.horizontal.as_slice();
+                while let [first, others @ ..] = rest {
+                    let alike = others.iter().take_while(|o| o.taps.radius == first.taps.radius).count();
+                    let count = 1 + alike.min(MOST_KERNELS - 1);
+                    match rest {
+                        [a, b, c, ..] if count == 3 => {
+                            inner(self.level, [a, b, c], filtered, width, rows_of(outputs, &places, [a, b, c], y));
+                        }
+                        [a, b, ..] if count == 2 => {
+                            inner(self.level, [a, b], filtered, width, rows_of(outputs, &places, [a, b], y));
+                        }
+                        _ => inner(self.level, [first], filtered, width, rows_of(outputs, &places, [first], y)),
+                    }
+                    rest = &rest[count..];
                 }
             }
         }

@@ -5,6 +5,7 @@ mod bank;
 mod cells;
 mod convolution;
 mod filter;
+mod line;
 mod minimal;
 mod pass;
 mod place;
