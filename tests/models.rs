@@ -76,9 +76,14 @@ fn cut(model: &Model, inputs: &[ArrayD<f32>], from: &[usize], size: &[usize], wh
 #[test]
 fn a_tile_gives_the_bits_of_the_whole_frame() {
     for model in models() {
-        let (halo, least) = (&model.contract.halo, &model.contract.min_size);
+        // What this engine asks of tiles beside the contract.
+        let tiling = Tract.tiling(&model);
+        let with = |own: &[usize], f: &dyn Fn(usize, usize) -> usize| -> Vec<usize> {
+            own.iter().enumerate().map(|(d, n)| f(d, *n)).collect()
+        };
+        let (halo, least) = (with(&model.contract.halo, &|d, n| n + tiling.more[d]), &model.contract.min_size);
         let size: Vec<usize> = halo.iter().zip(least).map(|(h, m)| (2 * h + 21).max(*m)).collect();
-        let align = &model.contract.alignment;
+        let align = with(&model.contract.alignment, &|d, n| n.max(tiling.align[d]));
         let behind = |d: usize| (37 + 5 * d).next_multiple_of(align[d]);
         let whole: Vec<usize> = size.iter().enumerate().map(|(d, s)| s + behind(d)).collect();
         let inputs = model.made_up_inputs(&whole, true);
