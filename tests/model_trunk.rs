@@ -282,8 +282,7 @@ fn assert_same_bits(
 fn tiles_of_many_sizes_give_the_bits_of_the_whole_frame() {
     for model in [joined(&proto()), joined(&halved())] {
         let tiling = Tract.tiling(&model);
-        let align: [usize; 2] = std::array::from_fn(|a| model.contract.alignment[a].max(tiling.align[a]));
-        let halo: [usize; 2] = std::array::from_fn(|a| model.contract.halo[a] + tiling.more[a]);
+        let (halo, align) = (tiling.halo(&model.contract), tiling.alignment(&model.contract));
         let whole = [2 * halo[0] + 83, 2 * halo[1] + 62];
         let inputs = model.made_up_inputs(&whole, true);
         let expected = compute(&model, &inputs, &whole);
@@ -306,7 +305,7 @@ fn tiles_of_many_sizes_give_the_bits_of_the_whole_frame() {
 fn the_grid_of_tiles_gives_the_bits_of_the_whole_frame() {
     let model = joined(&halved());
     let tiling = Tract.tiling(&model);
-    let halo: [usize; 2] = std::array::from_fn(|a| model.contract.halo[a] + tiling.more[a]);
+    let halo = tiling.halo(&model.contract);
     for whole in [[2 * halo[0] + 101, 2 * halo[1] + 90], [2 * halo[0] + 130, 2 * halo[1] + 87]] {
         let inputs = model.made_up_inputs(&whole, true);
         let expected = compute(&model, &inputs, &whole);

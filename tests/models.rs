@@ -78,12 +78,9 @@ fn a_tile_gives_the_bits_of_the_whole_frame() {
     for model in models() {
         // What this engine asks of tiles beside the contract.
         let tiling = Tract.tiling(&model);
-        let with = |own: &[usize], f: &dyn Fn(usize, usize) -> usize| -> Vec<usize> {
-            own.iter().enumerate().map(|(d, n)| f(d, *n)).collect()
-        };
-        let (halo, least) = (with(&model.contract.halo, &|d, n| n + tiling.more[d]), &model.contract.min_size);
+        let (halo, align) = (tiling.halo(&model.contract), tiling.alignment(&model.contract));
+        let least = &model.contract.min_size;
         let size: Vec<usize> = halo.iter().zip(least).map(|(h, m)| (2 * h + 21).max(*m)).collect();
-        let align = with(&model.contract.alignment, &|d, n| n.max(tiling.align[d]));
         let behind = |d: usize| (37 + 5 * d).next_multiple_of(align[d]);
         let whole: Vec<usize> = size.iter().enumerate().map(|(d, s)| s + behind(d)).collect();
         let inputs = model.made_up_inputs(&whole, true);

@@ -62,6 +62,23 @@ pub struct Tiling {
     pub more: [usize; 2],
 }
 
+impl Tiling {
+    /// Pixels around a tile that are computed and dropped, along (y, x): the contract's halo and what is asked beyond it.
+    #[must_use]
+    pub fn halo(&self, contract: &Contract) -> [usize; 2] {
+        [0, 1].map(|a| contract.halo.get(a).copied().unwrap_or(0) + self.more[a])
+    }
+
+    /// What tiles begin at multiples of, along (y, x): the least multiple of both.
+    #[must_use]
+    pub fn alignment(&self, contract: &Contract) -> [usize; 2] {
+        [0, 1].map(|a| {
+            let (own, model) = (self.align[a].max(1), contract.alignment.get(a).copied().unwrap_or(1).max(1));
+            (1..=own).map(|k| k * model).find(|n| n.is_multiple_of(own)).unwrap_or(own * model)
+        })
+    }
+}
+
 /// Gives the rows of a plan's inputs: (input, plane, row, where its values go). A plane is a frame of the window.
 pub type Rows<'a> = &'a dyn Fn(usize, usize, usize, &mut [f32]);
 

@@ -120,40 +120,24 @@ impl Horizontal {
     }
 }
 
-/// Filter `rows` of `width` values by `R` kernels of one radius, apart from the borders, into rows of each output that are
-/// its pitch apart.
+/// Filter `rows` of `width` values, the first of them row `y`, by `R` kernels of one radius, apart from the borders.
 fn inner<const R: usize>(
     level: Level,
     passes: [&Horizontal; R],
-    rows: &[f32],
-    width: usize,
-    out: [(&mut [f32], usize); R],
-) {
-    let Some(first) = passes.first().filter(|p| !p.inner.is_empty()) else { return };
-    let mut out = out;
-    for (y, row) in rows.chunks_exact(width).enumerate() {
-        let row = &row[first.inner.start - first.taps.radius..];
-        let to = out.each_mut().map(|(out, pitch)| &mut out[y * *pitch..][first.inner.clone()]);
-        correlate(level, row, passes.map(|p| p.taps.interior()), first.inner.len(), to);
-    }
-}
-
-/// The outputs of some passes from row `y` on, with the distance of their rows.
-fn rows_of<'o, const R: usize>(
-    outputs: &'o mut [impl AsMut<[f32]>],
+    (rows, width, y): (&[f32], usize, usize),
+    outputs: &mut [impl AsMut<[f32]>],
     places: &impl Fn(usize) -> Place,
-    passes: [&Horizontal; R],
-    y: usize,
-) -> [(&'o mut [f32], usize); R] {
+) {
+    let Some(Horizontal { inner, taps, .. }) = passes.first().filter(|p| !p.inner.is_empty()) else { return };
     let numbers = passes.map(|p| p.output);
-    let places = numbers.map(places);
-    let mut places = places.iter();
-    // Every output is that of one pass.
-    let outputs = outputs.get_disjoint_mut(numbers).expect("outputs of different passes");
-    outputs.map(|output| match places.next() {
-        Some(place) => (&mut output.as_mut()[place.at(0, y.cast_signed(), 0)..], place.row),
-        None => unreachable!("a place for each output"),
-    })
+    let starts = numbers.map(|n| (places(n).at(0, y.cast_signed(), inner.start), places(n).row));
+    let mut outputs = outputs.get_disjoint_mut(numbers).expect("an output for each pass");
+    for (i, row) in rows.chunks_exact(width).enumerate() {
+        let mut starts = starts.iter().map(|(start, pitch)| start + i * pitch);
+        let to = outputs.each_mut().map(|out| &mut out.as_mut()[starts.next().unwrap_or(0)..]);
+        let row = &row[inner.start - taps.radius..];
+        correlate(level, row, passes.map(|p| p.taps.interior()), inner.len(), to);
+    }
 }
 
 impl BoundBank {
@@ -284,14 +268,11 @@ impl BoundBank {
                 while let [first, others @ ..] = rest {
                     let alike = others.iter().take_while(|o| o.taps.radius == first.taps.radius).count();
                     let count = 1 + alike.min(MOST_KERNELS - 1);
+                    let lines = (filtered, width, y);
                     match rest {
-                        [a, b, c, ..] if count == 3 => {
-                            inner(self.level, [a, b, c], filtered, width, rows_of(outputs, &places, [a, b, c], y));
-                        }
-                        [a, b, ..] if count == 2 => {
-                            inner(self.level, [a, b], filtered, width, rows_of(outputs, &places, [a, b], y));
-                        }
-                        _ => inner(self.level, [first], filtered, width, rows_of(outputs, &places, [first], y)),
+                        [a, b, c, ..] if count == 3 => inner(self.level, [a, b, c], lines, outputs, &places),
+                        [a, b, ..] if count == 2 => inner(self.level, [a, b], lines, outputs, &places),
+                        _ => inner(self.level, [first], lines, outputs, &places),
                     }
                     rest = &rest[count..];
                 }

@@ -56,11 +56,18 @@ pub enum Activation {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Convolution {
     shape: ConvolutionShape,
-    packed: Packed,
+    way: Way,
     bias: Vec<f32>,
     activation: Activation,
     level: Level,
-    minimal: Option<Minimal>,
+}
+
+/// How the products are taken.
+#[derive(Clone, Debug, PartialEq)]
+enum Way {
+    /// One by one: by input channel, kernel row and kernel column.
+    Direct(Packed),
+    Minimal(Minimal),
 }
 
 /// Weights in blocks of output channels that are computed together.
@@ -94,26 +101,23 @@ impl Packed {
     /// # Safety
     /// The caller's of [`Blocks::block`].
     #[inline(always)]
-    pub(super) unsafe fn each<V: Vector>(&self, run: &mut impl Blocks) {
-        let taps = self.weights.len() / self.blocks.iter().sum::<usize>().max(1);
-        let (mut first, mut from) = (0, 0);
+    pub(super) unsafe fn each<V: Vector>(&self, run: &impl Blocks) {
+        let mut first = 0;
         for &count in &self.blocks {
-            let weights = &self.weights[from..from + count * taps];
             // SAFETY: the caller's.
             unsafe {
                 match count {
-                    8 => run.block::<V, 8, 3>(first, weights),
-                    7 => run.block::<V, 7, 3>(first, weights),
-                    6 => run.block::<V, 6, 3>(first, weights),
-                    5 => run.block::<V, 5, 3>(first, weights),
-                    4 => run.block::<V, 4, 2>(first, weights),
-                    3 => run.block::<V, 3, 3>(first, weights),
-                    2 => run.block::<V, 2, 4>(first, weights),
-                    _ => run.block::<V, 1, 6>(first, weights),
+                    8 => run.block::<V, 8, 3>(first),
+                    7 => run.block::<V, 7, 3>(first),
+                    6 => run.block::<V, 6, 3>(first),
+                    5 => run.block::<V, 5, 3>(first),
+                    4 => run.block::<V, 4, 2>(first),
+                    3 => run.block::<V, 3, 3>(first),
+                    2 => run.block::<V, 2, 4>(first),
+                    _ => run.block::<V, 1, 6>(first),
                 }
             }
             first += count;
-            from += count * taps;
         }
     }
 }
@@ -124,7 +128,7 @@ pub(super) trait Blocks {
     ///
     /// # Safety
     /// The implementor's.
-    unsafe fn block<V: Vector, const R: usize, const N: usize>(&mut self, first: usize, weights: &[f32]);
+    unsafe fn block<V: Vector, const R: usize, const N: usize>(&self, first: usize);
 }
 
 impl Convolution {
@@ -152,9 +156,11 @@ impl Convolution {
         let taps = inputs * shape.kernel[0] * shape.kernel[1];
         assert!(weights.len() == outputs * taps && bias.len() == outputs, "weights and bias of the shape");
         assert!(shape.kernel.iter().all(|k| k % 2 == 1) && shape.kernel[0] <= Self::MOST_ROWS, "odd kernels");
-        let minimal = Minimal::new(&shape, weights, level);
-        let packed = Packed::new(outputs, taps, level, |o, tap| weights[o * taps + tap]);
-        Self { shape, packed, bias: bias.to_vec(), activation, level, minimal }
+        let way = match Minimal::new(&shape, weights, level) {
+            Some(minimal) => Way::Minimal(minimal),
+            None => Way::Direct(Packed::new(outputs, taps, level, |o, tap| weights[o * taps + tap])),
+        };
+        Self { shape, way, bias: bias.to_vec(), activation, level }
     }
 
     /// The shape it is bound to.
@@ -166,7 +172,10 @@ impl Convolution {
     /// Values of scratch space that [`run`](Self::run) needs.
     #[must_use]
     pub fn scratch_len(&self) -> usize {
-        self.minimal.as_ref().map_or(0, Minimal::scratch_len)
+        match &self.way {
+            Way::Direct(_) => 0,
+            Way::Minimal(minimal) => minimal.scratch_len(),
+        }
     }
 
     /// Compute the rows `rows` of every output channel, which begin at a multiple of [group](ConvolutionShape::group) and end at
@@ -246,18 +255,20 @@ impl Convolution {
     unsafe fn compute<V: Vector>(&self, job: &Job<'_>, scratch: &mut [f32]) {
         // SAFETY: the caller's.
         unsafe {
-            if let Some(minimal) = &self.minimal {
-                return minimal.compute::<V>(job, scratch);
-            }
-            for y in job.rows.clone() {
-                self.packed.each::<V>(&mut Row { shape: &self.shape, job, y });
+            match &self.way {
+                Way::Minimal(minimal) => minimal.compute::<V>(job, scratch),
+                Way::Direct(packed) => {
+                    for y in job.rows.clone() {
+                        packed.each::<V>(&Row { shape: &self.shape, weights: &packed.weights, job, y });
+                    }
+                }
             }
         }
     }
 }
 
 /// Output channels that are computed together at most.
-pub(super) const MOST_CHANNELS: usize = 8;
+const MOST_CHANNELS: usize = 8;
 
 /// What a call reads, for which rows, and what becomes of the sums.
 pub(super) struct Job<'a> {
@@ -279,6 +290,8 @@ pub(super) struct Finish<'a> {
 /// One row of a convolution, as it is defined.
 struct Row<'a> {
     shape: &'a ConvolutionShape,
+    /// Of all blocks.
+    weights: &'a [f32],
     job: &'a Job<'a>,
     y: usize,
 }
@@ -287,22 +300,22 @@ impl Blocks for Row<'_> {
     /// # Safety
     /// As [`Convolution::compute`]; the block has `R` channels.
     #[inline(always)]
-    unsafe fn block<V: Vector, const R: usize, const N: usize>(&mut self, first: usize, weights: &[f32]) {
+    unsafe fn block<V: Vector, const R: usize, const N: usize>(&self, first: usize) {
         let width = self.shape.width;
         let spot = self.job.finish.spot(first, self.y);
         let mut x = 0;
         // SAFETY: whole vectors lie within the width, and what they read within the zeros around the source.
         unsafe {
             while x + N * V::LANES <= width {
-                self.vectors::<V, R, N>(x, first, spot, weights);
+                self.vectors::<V, R, N>(x, first, spot);
                 x += N * V::LANES;
             }
             while x + 2 * V::LANES <= width {
-                self.vectors::<V, R, 2>(x, first, spot, weights);
+                self.vectors::<V, R, 2>(x, first, spot);
                 x += 2 * V::LANES;
             }
             while x < width {
-                self.vectors::<V, R, 1>(x, first, spot, weights);
+                self.vectors::<V, R, 1>(x, first, spot);
                 x += V::LANES;
             }
         }
@@ -315,13 +328,7 @@ impl Row<'_> {
     /// # Safety
     /// As [`block`](Blocks::block).
     #[inline(always)]
-    unsafe fn vectors<V: Vector, const R: usize, const N: usize>(
-        &self,
-        x: usize,
-        first: usize,
-        spot: Spot,
-        weights: &[f32],
-    ) {
+    unsafe fn vectors<V: Vector, const R: usize, const N: usize>(&self, x: usize, first: usize, spot: Spot) {
         let [high, wide] = self.shape.reach();
         let (source, place) = self.job.source;
         let top = self.y.cast_signed() - high.cast_signed();
@@ -329,8 +336,10 @@ impl Row<'_> {
         for (ky, row) in rows.iter_mut().enumerate().take(self.shape.kernel[0]) {
             *row = place.at(0, top + (ky * self.shape.dilation[0]).cast_signed(), x) - wide;
         }
+        let count = self.shape.channels[0] * self.shape.kernel[0] * self.shape.kernel[1];
         let taps = Taps {
-            weights: weights.as_ptr(),
+            // The channels before have as many taps each.
+            weights: self.weights[first * count..].as_ptr(),
             source: source.as_ptr(),
             planes: self.shape.channels[0],
             plane: place.plane,
@@ -478,18 +487,8 @@ mod tests {
 
     use proptest::prelude::*;
 
+    use super::super::made_up::values;
     use super::*;
-
-    fn values(n: usize, seed: u64) -> Vec<f32> {
-        let mut state = seed | 1;
-        let mut next = || {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            (state >> 40) as f32 / (1u32 << 24) as f32 - 0.5
-        };
-        (0..n).map(|_| next()).collect()
-    }
 
     /// Whole frames of `rows` rows, convolved in blocks of `block` rows out of a source with zeros around it.
     fn whole(convolution: &Convolution, rows: usize, block: usize, input: &[f32], plus: Option<&[f32]>) -> Vec<f32> {

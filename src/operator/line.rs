@@ -205,18 +205,8 @@ mod tests {
 
     use proptest::prelude::*;
 
+    use super::super::made_up::values;
     use super::*;
-
-    fn values(n: usize, seed: u64) -> Vec<f32> {
-        let mut state = seed | 1;
-        let mut next = || {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            (state >> 40) as f32 / (1u32 << 24) as f32 - 0.5
-        };
-        (0..n).map(|_| next()).collect()
-    }
 
     proptest! {
         /// Every level gives the sum by the definition, and the same bits for a kernel alone and at another place.

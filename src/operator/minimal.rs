@@ -3,8 +3,7 @@
 //! Several output rows are made together from sums and differences of the rows that they read: four rows take six
 //! products a tap and column instead of twelve, two take four instead of six (S. Winograd, Arithmetic Complexity of
 //! Computations, 1980; A. Lavin and S. Gray, Fast Algorithms for Convolutional Neural Networks, 2016, there along both
-//! axes). Along x nothing changes, so that vectors stay whole. Rounding grows: sums of four rows were seen three times as
-//! far from the exact ones as products one by one.
+//! axes). Along x nothing changes, so that vectors stay whole.
 
 use alloc::vec::Vec;
 
@@ -16,8 +15,8 @@ use super::simd::Vector;
 const STRIP: usize = 96;
 /// Channels from which on products saved are more than the sums that they cost.
 const FEWEST_CHANNELS: usize = 8;
-/// Rows of a group and between them at most, of which every group is a part: with more, what is kept of the layers in
-/// between grows out of the cache.
+/// Rows of a group and between them at most, of which every group is a part. With 32, the largest dilation of the shipped
+/// trunks had groups of four rows as well, which was hardly faster, and tiles would overlap by more.
 const MOST_ROWS: usize = 16;
 /// Rows read by a group of output rows at most.
 const MOST_SOURCES: usize = 6;
@@ -85,8 +84,7 @@ impl Scheme for Four {
     unsafe fn sources<V: Vector>([a, b, c, d, e, f]: [V; MOST_SOURCES]) -> [V; MOST_SOURCES] {
         // SAFETY: the caller's.
         unsafe {
-            let [four, two, five] = [4.0, 2.0, -5.0].map(|v| V::splat(v));
-            let less = V::splat(-4.0);
+            let (four, two, five, less) = (V::splat(4.0), V::splat(2.0), V::splat(-5.0), V::splat(-4.0));
             let (even, odd) = (e.add_product(less, c), d.add_product(less, b));
             let (near, far) = (minus(e, c), minus(d, b));
             let far = V::zero().add_product(two, far);
@@ -195,7 +193,7 @@ impl Minimal {
                     // SAFETY: the caller's.
                     unsafe {
                         self.prepare::<V, S>(job, y, columns.start, columns.len(), scratch);
-                        let mut strip: Strip<'_, S> = Strip {
+                        let strip: Strip<'_, S> = Strip {
                             minimal: self,
                             job,
                             y,
@@ -204,7 +202,7 @@ impl Minimal {
                             scheme: core::marker::PhantomData,
                         };
                         // Blocks are the same for each of the sums.
-                        self.packed[0].each::<V>(&mut strip);
+                        self.packed[0].each::<V>(&strip);
                     }
                 }
             }
@@ -276,7 +274,7 @@ impl<S: Scheme> Blocks for Strip<'_, S> {
     /// # Safety
     /// As [`Minimal::compute`]; the block has `R` channels.
     #[inline(always)]
-    unsafe fn block<V: Vector, const R: usize, const N: usize>(&mut self, first: usize, _: &[f32]) {
+    unsafe fn block<V: Vector, const R: usize, const N: usize>(&self, first: usize) {
         let [mut x, end] = self.columns;
         let mut spots = [None; MOST_OUTPUTS];
         for (j, spot) in spots.iter_mut().enumerate().take(S::OUTPUTS) {
@@ -312,7 +310,7 @@ impl<S: Scheme> Strip<'_, S> {
         let mut products = [[[V::zero(); N]; R]; MOST_SOURCES];
         for (k, (made, packed)) in products.iter_mut().zip(packed).enumerate() {
             let taps = Taps {
-                // Blocks before have as many taps for each channel.
+                // The channels before have as many taps each.
                 weights: packed.weights[first * inputs * shape.kernel[1]..].as_ptr(),
                 source: self.sources.wrapping_add(k * inputs * pitch),
                 planes: inputs,

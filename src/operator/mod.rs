@@ -6,6 +6,8 @@ mod cells;
 mod convolution;
 mod filter;
 mod line;
+#[cfg(test)]
+mod made_up;
 mod minimal;
 mod pass;
 mod place;

@@ -81,7 +81,7 @@ pub(super) struct Span<'a> {
 
 /// Weighted sums of rows: `out[r][x] = sum_k taps_r[k] * source[(first_r + k) * stride + x]`.
 ///
-/// With `stride` 1 and one row this is the correlation of a line with the taps; with the row length, a vertical pass.
+/// With the row length as `stride` this is a vertical pass.
 /// Output row r starts at `r * pitch` of `out`.
 ///
 /// # Panics
@@ -340,18 +340,8 @@ unsafe fn narrow<V: Vector>(
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::made_up::values;
     use super::*;
-
-    fn values(n: usize, seed: u64) -> Vec<f32> {
-        let mut state = seed | 1;
-        let mut next = || {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            (state >> 40) as f32 / (1u32 << 24) as f32 - 0.5
-        };
-        (0..n).map(|_| next()).collect()
-    }
 
     proptest! {
         /// Every level gives the sum by the definition, and the same bits for a row alone, at another place.

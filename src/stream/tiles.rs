@@ -85,12 +85,10 @@ impl TileGrid {
     /// Cut frames of `shape` (y, x) for a model and an engine.
     #[must_use]
     pub fn new(shape: [usize; 2], contract: &Contract, tiling: Tiling) -> Self {
+        let (halo, align) = (tiling.halo(contract), tiling.alignment(contract));
         let axis = |a: usize| {
-            let at = |values: &[usize]| values.get(a).copied().unwrap_or(0);
-            let (own, align) = (tiling.align[a].max(1), at(&contract.alignment).max(1));
-            // The least multiple of both.
-            let align = (1..=own).map(|k| k * align).find(|n| n.is_multiple_of(own)).unwrap_or(own * align);
-            split_axis(shape[a], tiling.largest[a], at(&contract.halo) + tiling.more[a], align, at(&contract.min_size))
+            let least = contract.min_size.get(a).copied().unwrap_or(0);
+            split_axis(shape[a], tiling.largest[a], halo[a], align[a], least)
         };
         let ((rows, down), (columns, across)) = (axis(0), axis(1));
         let tiles = down
@@ -113,10 +111,10 @@ impl TileGrid {
     #[must_use]
     pub fn for_threads(shape: [usize; 2], contract: &Contract, tiling: Tiling, threads: usize) -> Self {
         let time = |grid: &Self| grid.tiles.len().div_ceil(threads.max(1)) * grid.tile[0] * grid.tile[1];
-        let halo = |a: usize| contract.halo.get(a).copied().unwrap_or(0) + tiling.more[a];
+        let halo = tiling.halo(contract);
         let of = |largest: [usize; 2]| Self::new(shape, contract, Tiling { largest, ..tiling });
-        let mut best = of([0, 1].map(|a| tiling.largest[a].max(4 * halo(a))));
-        let parts = |n: usize, a: usize| (shape[a] + 2 * halo(a) * (n - 1)).div_ceil(n);
+        let mut best = of([0, 1].map(|a| tiling.largest[a].max(4 * halo[a])));
+        let parts = |n: usize, a: usize| (shape[a] + 2 * halo[a] * (n - 1)).div_ceil(n);
         let (limit, whole) = (best.tile, shape[0] * shape[1]);
         for down in 1..=threads.min(MOST_PARTS) {
             for across in 1..=(threads.min(MOST_PARTS) / down).max(1) {

@@ -72,15 +72,18 @@ pub(super) fn find(graph: &pb::GraphProto, shapes: &HashMap<String, Vec<usize>>,
     found
 }
 
+/// Numbers of a file that have to be sizes.
+fn sizes(numbers: &[i64]) -> Option<Vec<usize>> {
+    numbers.iter().map(|n| usize::try_from(*n).ok()).collect()
+}
+
 /// For every layer of a graph whose rows ours computes in groups, the rows of one.
 pub(in crate::backend) fn groups_of_rows(graph: &pb::GraphProto) -> Vec<usize> {
     let rows = |node: &pb::NodeProto| {
         let weights = graph.initializer.iter().find(|t| Some(&t.name) == node.input.get(1))?;
-        let dims: Vec<usize> = weights.dims.iter().map(|d| usize::try_from(*d).ok()).collect::<Option<_>>()?;
-        let [outputs, inputs, high, wide] = *dims.as_slice() else { return None };
+        let [outputs, inputs, high, wide] = *sizes(&weights.dims)?.as_slice() else { return None };
         let dilations = attribute(node, "dilations").map_or(&[1, 1][..], |a| &a.ints);
-        let dilation: Vec<usize> = dilations.iter().map(|d| usize::try_from(*d).ok()).collect::<Option<_>>()?;
-        let dilation = dilation.try_into().ok()?;
+        let dilation = sizes(dilations)?.try_into().ok()?;
         let shape = ConvolutionShape { width: 1, channels: [inputs, outputs], kernel: [high, wide], dilation };
         Some(shape.group()).filter(|rows| *rows > 1)
     };
@@ -114,7 +117,7 @@ impl Bound {
         let attribute = |name: &str| attribute(conv, name);
         let list = |name: &str| attribute(name).map(|a| a.ints.clone());
         let kernel = weights.get(conv.input.get(1)?.as_str())?;
-        let dims: Vec<usize> = kernel.dims.iter().map(|d| usize::try_from(*d).ok()).collect::<Option<_>>()?;
+        let dims = sizes(&kernel.dims)?;
         let (outputs, inputs, spatial) = (*dims.first()?, *dims.get(1)?, dims.get(2..)?);
         let axes = spatial.len();
         let dilations = list("dilations").unwrap_or_else(|| vec![1; axes]);
@@ -153,7 +156,7 @@ impl Bound {
             if !kept || pair(spatial)[0] > Convolution::MOST_ROWS {
                 return None;
             }
-            let dilations: Vec<usize> = dilations.iter().map(|d| usize::try_from(*d).ok()).collect::<Option<_>>()?;
+            let dilations = sizes(&dilations)?;
             Way::Keeping(ConvolutionShape {
                 width: grid[axes - 1],
                 channels: [inputs, outputs],
