@@ -12,6 +12,8 @@
 #![cfg_attr(not(feature = "std"), no_std)]
 
 extern crate alloc;
+#[cfg(test)]
+extern crate std;
 
 pub mod kernel;
 pub mod operator;

@@ -11,6 +11,8 @@ mod made_up;
 mod minimal;
 mod pass;
 mod place;
+#[cfg(any(feature = "std", test))]
+mod pointwise;
 mod simd;
 
 pub use axis::Border;
@@ -20,3 +22,5 @@ pub use convolution::{Activation, Convolution, ConvolutionShape, WIDEST};
 pub use filter::SeriesFilter;
 pub use pass::instructions;
 pub use place::Place;
+#[cfg(feature = "std")]
+pub use pointwise::{Operand, Operator, Program};

@@ -338,6 +338,9 @@ unsafe fn narrow<V: Vector>(
 
 #[cfg(test)]
 mod tests {
+    use alloc::vec;
+    use alloc::vec::Vec;
+
     use proptest::prelude::*;
 
     use super::super::made_up::values;

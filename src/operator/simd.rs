@@ -41,7 +41,7 @@ pub(super) trait Vector: Copy {
 
 /// Eight values without any particular instructions; rounds twice.
 #[derive(Clone, Copy)]
-pub(super) struct Portable([f32; 8]);
+pub(super) struct Portable(pub(super) [f32; 8]);
 
 impl Vector for Portable {
     const LANES: usize = 8;
@@ -102,7 +102,7 @@ pub(super) mod x86 {
     use super::Vector;
 
     #[derive(Clone, Copy)]
-    pub(crate) struct Avx2(__m256);
+    pub(crate) struct Avx2(pub(in crate::operator) __m256);
 
     impl Vector for Avx2 {
         const LANES: usize = 8;
@@ -153,7 +153,7 @@ pub(super) mod x86 {
     }
 
     #[derive(Clone, Copy)]
-    pub(crate) struct Avx512(__m512);
+    pub(crate) struct Avx512(pub(in crate::operator) __m512);
 
     impl Vector for Avx512 {
         const LANES: usize = 16;
@@ -211,7 +211,7 @@ pub(super) mod arm {
     use super::Vector;
 
     #[derive(Clone, Copy)]
-    pub(crate) struct Neon(float32x4_t);
+    pub(crate) struct Neon(pub(in crate::operator) float32x4_t);
 
     impl Vector for Neon {
         const LANES: usize = 4;

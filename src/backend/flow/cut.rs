@@ -59,7 +59,7 @@ pub(in crate::backend) fn cut(
     }
     for grid in grids {
         fuse(&mut graph, shapes, &grid, |Group { inputs, outputs, program }| {
-            actions.push(Some(Action::Pointwise(program)));
+            actions.push(Some(Action::Pointwise(Box::new(program))));
             stand_in(&actions, &inputs, &outputs)
         });
     }

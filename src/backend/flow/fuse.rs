@@ -9,8 +9,10 @@ use std::collections::{HashMap, HashSet};
 use tract_onnx::pb;
 
 use super::convolutions::floats;
-use super::program::{Argument, Instruction, Operator, Program, Target};
+use super::lower::{Function, Step, Value, Wanted};
+use super::pointwise::Pointwise;
 use crate::graph::attribute;
+use crate::operator::Operand;
 
 /// Steps up to which a tensor is computed again by the next group that reads it.
 const MOST_REPEATED: usize = 12;
@@ -24,7 +26,7 @@ pub(super) struct Group {
     pub(super) inputs: Vec<String>,
     /// Tensors that it makes.
     pub(super) outputs: Vec<String>,
-    pub(super) program: Program,
+    pub(super) program: Pointwise,
 }
 
 /// Take the pointwise nodes out of `graph`; `put` gives the node that stands for each group.
@@ -71,7 +73,7 @@ struct View<'a> {
 /// What a pointwise node does.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Action {
-    Plain(Operator),
+    Plain(Function),
     /// The same values under another name or shape.
     Rename,
     /// Over the window: added, averaged, or the least.
@@ -172,12 +174,8 @@ impl<'a> View<'a> {
                 all.iter().all(|n| self.is_readable(n, planes)).then_some(Action::Choice)
             }
             name => {
-                let operator = Operator::named(name)?;
-                let two = matches!(
-                    operator,
-                    Operator::Add | Operator::Sub | Operator::Mul | Operator::Div | Operator::Max | Operator::Min
-                );
-                (node.input.len() == 1 + usize::from(two) && readable(&node.input)).then_some(Action::Plain(operator))
+                let function = Function::named(name)?;
+                (node.input.len() == function.arity() && readable(&node.input)).then_some(Action::Plain(function))
             }
         }
     }
@@ -256,7 +254,7 @@ impl<'a> View<'a> {
             }
         }
         let mut writer = Writer { view: self, external, inputs: Vec::new(), values: HashMap::new(), steps: Vec::new() };
-        let mut outputs = Vec::new();
+        let (mut outputs, mut wanted) = (Vec::new(), Vec::new());
         for &i in members {
             let node = &self.nodes[i];
             let name = node.output[0].as_str();
@@ -264,7 +262,7 @@ impl<'a> View<'a> {
             if needed.contains(name) {
                 for plane in 0..planes {
                     let value = writer.read(name, plane);
-                    writer.steps.push((Operator::Copy, vec![value], Some((outputs.len(), plane))));
+                    wanted.push(Wanted { value, output: outputs.len(), plane });
                 }
                 outputs.push(name.to_owned());
             }
@@ -274,21 +272,14 @@ impl<'a> View<'a> {
         }
         let columns = self.tile.last().copied().unwrap_or(1);
         let Writer { inputs, steps, .. } = writer;
-        let (registers, instructions) = allocate(&steps);
-        Some(Group { inputs, outputs, program: Program { columns, registers, instructions } })
+        // A series has but one row.
+        let is_map = |i: usize| {
+            self.tile.len() < 2 || self.shapes.get(&inputs[i]).is_some_and(|shape| shape.ends_with(self.tile))
+        };
+        let program = Pointwise::new(&steps, &wanted, columns, inputs.len(), is_map);
+        Some(Group { inputs, outputs, program })
     }
 }
-
-/// A value while registers are not given out yet.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Value {
-    /// The result of a step.
-    Step(usize),
-    Other(Argument),
-}
-
-/// An operator, its arguments, and the place in an output where its result goes, if it does.
-type Step = (Operator, Vec<Value>, Option<(usize, usize)>);
 
 /// A program under construction.
 struct Writer<'a> {
@@ -301,20 +292,20 @@ struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    fn step(&mut self, operator: Operator, arguments: Vec<Value>) -> Value {
-        self.steps.push((operator, arguments, None));
+    fn step(&mut self, function: Function, arguments: Vec<Value>) -> Value {
+        self.steps.push(Step { function, arguments });
         Value::Step(self.steps.len() - 1)
     }
 
     /// One plane of what a node makes.
     fn value(&mut self, node: &'a pb::NodeProto, action: Action, plane: usize) -> Value {
         let reads = self.view.reads(node, action);
-        let over_window = |writer: &mut Self, operator: Operator| {
+        let over_window = |writer: &mut Self, function: Function| {
             let planes = writer.view.planes(reads[0]).unwrap_or(1);
             let first = writer.read(reads[0], 0);
             (1..planes).fold(first, |sum, p| {
                 let next = writer.read(reads[0], p);
-                writer.step(operator, vec![sum, next])
+                writer.step(function, vec![sum, next])
             })
         };
         match action {
@@ -330,20 +321,20 @@ impl<'a> Writer<'a> {
                 }
                 self.read(reads[0], 0)
             }
-            Action::Plain(operator) => {
+            Action::Plain(function) => {
                 let arguments = reads.iter().map(|n| self.read(n, plane)).collect();
-                self.step(operator, arguments)
+                self.step(function, arguments)
             }
             Action::Choice => {
                 let arguments = reads.iter().map(|n| self.read(n, plane)).collect();
-                self.step(Operator::Select, arguments)
+                self.step(Function::Select, arguments)
             }
-            Action::Sum => over_window(self, Operator::Add),
-            Action::Least => over_window(self, Operator::Min),
+            Action::Sum => over_window(self, Function::Add),
+            Action::Least => over_window(self, Function::Min),
             Action::Mean => {
-                let sum = over_window(self, Operator::Add);
+                let sum = over_window(self, Function::Add);
                 let planes = self.view.planes(reads[0]).unwrap_or(1) as f32;
-                self.step(Operator::Div, vec![sum, Value::Other(Argument::Constant(planes))])
+                self.step(Function::Div, vec![sum, Value::Other(Operand::Constant(planes))])
             }
         }
     }
@@ -351,7 +342,7 @@ impl<'a> Writer<'a> {
     /// One plane of a tensor, which is broadcast where it has but one.
     fn read(&mut self, name: &'a str, plane: usize) -> Value {
         if let Some(number) = self.view.numbers.get(name) {
-            return Value::Other(Argument::Constant(*number));
+            return Value::Other(Operand::Constant(*number));
         }
         // What another group computes is computed again: registers are cheaper than a map in memory.
         if !self.external.contains(name)
@@ -375,72 +366,8 @@ impl<'a> Writer<'a> {
             .shapes
             .get(name)
             .map_or(1, |shape| shape[..shape.len().saturating_sub(self.view.tile.len())].iter().product::<usize>());
-        Value::Other(Argument::Input { input, plane: if planes > 1 { plane } else { 0 } })
+        Value::Other(Operand::Input { input, plane: if planes > 1 { plane } else { 0 } })
     }
-}
-
-/// Give every step a register from when it is computed to when it is last read.
-///
-/// A result that is read by nothing but a copy to an output is written there at once.
-fn allocate(steps: &[Step]) -> (usize, Vec<Instruction>) {
-    let mut last_read = vec![0; steps.len()];
-    let mut readers = vec![0; steps.len()];
-    for (i, (_, arguments, _)) in steps.iter().enumerate() {
-        for argument in arguments {
-            if let Value::Step(s) = argument {
-                last_read[*s] = i;
-                readers[*s] += 1;
-            }
-        }
-    }
-    let mut instructions = Vec::with_capacity(steps.len());
-    let mut register = vec![usize::MAX; steps.len()];
-    let mut free: Vec<usize> = Vec::new();
-    let mut count = 0;
-    for (i, (operator, arguments, output)) in steps.iter().enumerate() {
-        if output.is_none() && readers[i] == 0 {
-            continue;
-        }
-        let written = |s: usize| readers[s] == 1 && steps[last_read[s]].2.is_some();
-        if let (Some(_), Some(Value::Step(s))) = (output, arguments.first())
-            && written(*s)
-        {
-            // The step itself went to the output.
-            continue;
-        }
-        let target = match output {
-            Some((output, plane)) => Target::Output { output: *output, plane: *plane },
-            None if written(i) => {
-                let (output, plane) = steps[last_read[i]].2.unwrap_or_default();
-                Target::Output { output, plane }
-            }
-            None => {
-                // Taken before those of the arguments are given back: a target is never an argument.
-                register[i] = free.pop().unwrap_or_else(|| {
-                    count += 1;
-                    count - 1
-                });
-                Target::Register(register[i])
-            }
-        };
-        let resolved = arguments
-            .iter()
-            .map(|a| match a {
-                Value::Step(s) => Argument::Register(register[*s]),
-                Value::Other(argument) => *argument,
-            })
-            .collect();
-        instructions.push(Instruction { operator: *operator, arguments: resolved, target });
-        let mut done: Vec<usize> = arguments
-            .iter()
-            .filter_map(|a| if let Value::Step(s) = a { Some(*s) } else { None })
-            .filter(|s| last_read[*s] == i)
-            .collect();
-        done.sort_unstable();
-        done.dedup();
-        free.extend(done.into_iter().map(|s| register[s]));
-    }
-    (count, instructions)
 }
 
 fn number(tensor: &pb::TensorProto) -> Option<f32> {

@@ -7,9 +7,9 @@
 
 mod convolutions;
 mod cut;
-mod functions;
 mod fuse;
-mod program;
+mod lower;
+mod pointwise;
 mod schedule;
 mod shapes;
 #[cfg(test)]
@@ -24,8 +24,10 @@ use std::ops::Range;
 use smallvec::SmallVec;
 
 use super::Rows;
-use crate::operator::{BoundBank, CELL, CellConvolution, Convolution, Place, WIDEST, spread_cells};
-use program::{Argument, Instruction, Operator, Program, Target};
+use crate::operator::{
+    BoundBank, CELL, CellConvolution, Convolution, Operand, Operator, Place, Program, WIDEST, spread_cells,
+};
+use pointwise::Pointwise;
 use schedule::{BLOCK, Memory, Read, Schedule, Step, TaskShape, TensorShape, schedule};
 
 /// What is done to rows.
@@ -44,7 +46,7 @@ enum Action {
     Cells(Box<CellConvolution>),
     /// From cells back to samples.
     Spread,
-    Pointwise(Program),
+    Pointwise(Box<Pointwise>),
 }
 
 /// One operator with the tensors that it reads and makes, by number.
@@ -177,6 +179,11 @@ impl Flow {
                 tensor.clear_rim(&mut memory[own], place, -tensor.rim.cast_signed());
             }
         }
+        for task in &mut recipe.tasks {
+            if let Action::Pointwise(program) = &mut task.action {
+                program.begin();
+            }
+        }
         for step in steps.iter() {
             match step {
                 Step::Slide { tensor, from, end } => {
@@ -190,10 +197,10 @@ impl Flow {
                     place.first = *from;
                 }
                 Step::Run { task, rows } => {
-                    let task = &recipe.tasks[*task];
+                    let Task { action, reads, makes } = &mut recipe.tasks[*task];
                     // Out of their places while they are written: a task reads nothing that it makes.
                     let mut made: SmallVec<[Made<'a>; 16]> = SmallVec::new();
-                    for t in &task.makes {
+                    for t in makes.iter() {
                         made.push(match tensors[*t].slot {
                             Slot::Own(own) => Made::Own(std::mem::take(&mut memory[own])),
                             Slot::Output(output) => Made::Output(std::mem::take(&mut outputs[output])),
@@ -201,7 +208,7 @@ impl Flow {
                         });
                     }
                     let input = |i: usize| {
-                        let t = task.reads[i];
+                        let t = reads[i];
                         let values: &[f32] = match tensors[t].slot {
                             Slot::Given(i) => given[i],
                             Slot::Output(output) => outputs[output],
@@ -209,8 +216,8 @@ impl Flow {
                         };
                         (values, places[t])
                     };
-                    let place = |i: usize| places[task.makes[i]];
-                    match &task.action {
+                    let place = |i: usize| places[makes[i]];
+                    match action {
                         Action::Rows { input, planes } => {
                             let place = place(0);
                             for plane in 0..*planes {
@@ -223,16 +230,16 @@ impl Flow {
                         Action::Bank(bank) => bank.run_rows(rows.clone(), input, &mut made, place, scratch),
                         Action::Pointwise(program) => program.run(rows.clone(), input, &mut made, place, scratch),
                         Action::Convolution(convolution) => {
-                            let plus = (task.reads.len() > 1).then(|| input(1));
+                            let plus = (reads.len() > 1).then(|| input(1));
                             convolution.run(rows.clone(), input(0), plus, (made[0].as_mut(), place(0)), scratch);
                         }
                         Action::Cells(convolution) => {
-                            let plus = (task.reads.len() > 1).then(|| input(1));
+                            let plus = (reads.len() > 1).then(|| input(1));
                             convolution.run(rows.clone(), input(0), plus, (made[0].as_mut(), place(0)), scratch);
                         }
                         Action::Spread => spread_cells(rows.clone(), width, input(0), (made[0].as_mut(), place(0))),
                     }
-                    for (t, made) in task.makes.iter().zip(made) {
+                    for (t, made) in makes.iter().zip(made) {
                         match (tensors[*t].slot, made) {
                             (Slot::Own(own), Made::Own(mut values)) => {
                                 let height = tensors[*t].height;
@@ -339,7 +346,11 @@ impl Recipe {
                     let reads = vec![source];
                     let size = self.size_of(source);
                     self.made.push(Stack { planes, size });
-                    tasks.push(Task { action: Action::Pointwise(copying(planes, size[1])), reads, makes: vec![copy] });
+                    tasks.push(Task {
+                        action: Action::Pointwise(Box::new(copying(planes, size[1]))),
+                        reads,
+                        makes: vec![copy],
+                    });
                     copy
                 });
             }
@@ -350,13 +361,11 @@ impl Recipe {
 }
 
 /// A program that copies planes.
-fn copying(planes: usize, columns: usize) -> Program {
-    let instructions = (0..planes)
-        .map(|plane| Instruction {
-            operator: Operator::Copy,
-            arguments: vec![Argument::Input { input: 0, plane }],
-            target: Target::Output { output: 0, plane },
-        })
-        .collect();
-    Program { columns, registers: 0, instructions }
+fn copying(planes: usize, columns: usize) -> Pointwise {
+    let mut program = Program::new(columns);
+    for plane in 0..planes {
+        program.push(Operator::Take, &[Operand::Input { input: 0, plane }]);
+        program.push(Operator::Put, &[Operand::Output { output: 0, plane }]);
+    }
+    Pointwise::plain(program)
 }

@@ -5,11 +5,17 @@ use core::f32::consts::{LOG2_E, SQRT_2};
 /// ln 2 in two parts: a small integer times the first is exact.
 const LN2: [f32; 2] = [0.693_359_4, -2.121_944_4e-4];
 
+/// `a b + c`, rounded once if `fused`, which the processor has to have an instruction for.
+#[inline(always)]
+fn multiply_add(fused: bool, a: f32, b: f32, c: f32) -> f32 {
+    if fused { a.mul_add(b, c) } else { a * b + c }
+}
+
 /// e^x within 2.5e-7 of itself from -87.3 to 88; constant beyond, and NaN for NaN.
 ///
 /// Reduced by multiples of ln 2, then a polynomial: without branches, so that many are computed at once.
 #[inline(always)]
-pub(super) fn exp(x: f32) -> f32 {
+pub(super) fn exp(fused: bool, x: f32) -> f32 {
     const LOWEST: f32 = -87.3;
     const HIGHEST: f32 = 88.0;
     /// Adding it leaves the nearest integer in the last bits.
@@ -17,12 +23,12 @@ pub(super) fn exp(x: f32) -> f32 {
     // Comparisons that leave NaN as it is.
     let x = if x > HIGHEST { HIGHEST } else { x };
     let x = if x < LOWEST { LOWEST } else { x };
-    let shifted = x * LOG2_E + MAGIC;
+    let shifted = multiply_add(fused, x, LOG2_E, MAGIC);
     let n = shifted - MAGIC;
-    let r = x - n * LN2[0] - n * LN2[1];
+    let r = multiply_add(fused, n, -LN2[1], multiply_add(fused, n, -LN2[0], x));
     let mut p = 1.0 / 5040.0;
     for coefficient in [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0] {
-        p = p * r + coefficient;
+        p = multiply_add(fused, p, r, coefficient);
     }
     let power = shifted.to_bits().wrapping_sub(MAGIC.to_bits()).wrapping_add(127) << 23;
     p * f32::from_bits(power)
@@ -32,7 +38,7 @@ pub(super) fn exp(x: f32) -> f32 {
 ///
 /// The exponent is taken off, then `ln m = 2 artanh((m - 1) / (m + 1))` for m between sqrt(1/2) and sqrt(2).
 #[inline(always)]
-pub(super) fn ln(x: f32) -> f32 {
+pub(super) fn ln(fused: bool, x: f32) -> f32 {
     const SHIFT: f32 = 8_388_608.0;
     // Below the normal numbers the exponent says nothing.
     let small = x < f32::MIN_POSITIVE;
@@ -47,9 +53,10 @@ pub(super) fn ln(x: f32) -> f32 {
     let s2 = s * s;
     let mut p = 2.0 / 11.0;
     for coefficient in [2.0 / 9.0, 2.0 / 7.0, 2.0 / 5.0, 2.0 / 3.0] {
-        p = p * s2 + coefficient;
+        p = multiply_add(fused, p, s2, coefficient);
     }
-    let value = exponent * LN2[0] + (exponent * LN2[1] + (2.0 * s + s * s2 * p));
+    let rest = multiply_add(fused, exponent, LN2[1], multiply_add(fused, s * s2, p, 2.0 * s));
+    let value = multiply_add(fused, exponent, LN2[0], rest);
     let value = if x < f32::INFINITY { value } else { x };
     let value = if x == 0.0 { f32::NEG_INFINITY } else { value };
     if x < 0.0 { f32::NAN } else { value }
@@ -59,12 +66,14 @@ pub(super) fn ln(x: f32) -> f32 {
 ///
 /// A continued fraction near zero, where an exponential would cancel.
 #[inline(always)]
-pub(super) fn tanh(x: f32) -> f32 {
+pub(super) fn tanh(fused: bool, x: f32) -> f32 {
     const NEAR: f32 = 0.6;
     let x2 = x * x;
-    let near = x * (945.0 + x2 * (105.0 + x2)) / (945.0 + x2 * (420.0 + 15.0 * x2));
+    let above = multiply_add(fused, x2, x2 + 105.0, 945.0);
+    let below = multiply_add(fused, x2, multiply_add(fused, x2, 15.0, 420.0), 945.0);
+    let near = x * above / below;
     let size = x.abs();
-    let t = exp(-2.0 * size);
+    let t = exp(fused, -2.0 * size);
     let far = ((1.0 - t) / (1.0 + t)).copysign(x);
     if size < NEAR { near } else { far }
 }
@@ -73,56 +82,76 @@ pub(super) fn tanh(x: f32) -> f32 {
 mod tests {
     use super::*;
 
+    /// Both ways of rounding, the second one slowly where the tests are not built for a processor that has it.
+    const WAYS: [bool; 2] = [false, true];
+
     #[test]
     fn exp_keeps_its_bound() {
+        WAYS.into_iter().for_each(exp_keeps_its_bound_with);
+    }
+
+    fn exp_keeps_its_bound_with(fused: bool) {
         let mut worst: f64 = 0.0;
         for i in 0..2_000_000 {
             let x = -87.3 + 175.3 * (i as f32 / 2e6);
             let exact = f64::from(x).exp();
-            worst = worst.max((f64::from(exp(x)) / exact - 1.0).abs());
+            worst = worst.max((f64::from(exp(fused, x)) / exact - 1.0).abs());
         }
         assert!(worst < 2.5e-7, "{worst:e}");
-        assert_eq!(exp(0.0), 1.0);
-        assert!(exp(f32::NAN).is_nan());
-        assert!(exp(f32::NEG_INFINITY) < 2e-38 && exp(f32::INFINITY) > 1e38);
+        assert_eq!(exp(fused, 0.0), 1.0);
+        assert!(exp(fused, f32::NAN).is_nan());
+        assert!(exp(fused, f32::NEG_INFINITY) < 2e-38 && exp(fused, f32::INFINITY) > 1e38);
     }
 
     #[test]
     fn ln_keeps_its_bound() {
+        WAYS.into_iter().for_each(ln_keeps_its_bound_with);
+    }
+
+    fn ln_keeps_its_bound_with(fused: bool) {
         let mut worst: f64 = 0.0;
         for i in 0..2_000_000_u32 {
             // Every 1065th pattern of bits from the smallest number on.
             let x = f32::from_bits(1 + i * 1065);
             let exact = f64::from(x).ln();
-            let error = f64::from(ln(x)) - exact;
+            let error = f64::from(ln(fused, x)) - exact;
             worst = worst.max((error / exact).abs());
         }
         for i in 0..1_000_000 {
             let x = 0.5 + i as f32 * 1.5e-6;
             let exact = f64::from(x).ln();
-            let error = f64::from(ln(x)) - exact;
+            let error = f64::from(ln(fused, x)) - exact;
             worst = worst.max((error / exact).abs());
         }
         assert!(worst < 2e-7, "{worst:e}");
-        assert_eq!(ln(1.0), 0.0);
-        assert_eq!(ln(0.0), f32::NEG_INFINITY);
-        assert_eq!(ln(f32::INFINITY), f32::INFINITY);
-        assert!(ln(-1.0).is_nan() && ln(f32::NAN).is_nan());
+        assert_eq!(ln(fused, 1.0), 0.0);
+        assert_eq!(ln(fused, 0.0), f32::NEG_INFINITY);
+        assert_eq!(ln(fused, f32::INFINITY), f32::INFINITY);
+        assert!(ln(fused, -1.0).is_nan() && ln(fused, f32::NAN).is_nan());
     }
 
     #[test]
     fn tanh_keeps_its_bound_and_range() {
+        WAYS.into_iter().for_each(tanh_keeps_its_bound_and_range_with);
+    }
+
+    fn tanh_keeps_its_bound_and_range_with(fused: bool) {
         let mut worst: f64 = 0.0;
         let mut last = -1.0;
         for i in 0..2_000_000 {
             let x = -12.0 + 24.0 * (i as f32 / 2e6);
-            let (got, exact) = (tanh(x), f64::from(x).tanh());
+            let (got, exact) = (tanh(fused, x), f64::from(x).tanh());
             worst = worst.max((f64::from(got) - exact).abs() / exact.abs().max(1e-30));
             assert!(got.abs() <= 1.0 && got >= last - 1e-6, "tanh({x}) = {got}");
             last = got;
         }
         assert!(worst < 3e-7, "{worst:e}");
-        assert!(tanh(0.0) == 0.0 && tanh(1e30) == 1.0 && tanh(-1e30) == -1.0 && tanh(f32::NAN).is_nan());
-        assert_eq!(tanh(1e-20), 1e-20);
+        assert!(
+            tanh(fused, 0.0) == 0.0
+                && tanh(fused, 1e30) == 1.0
+                && tanh(fused, -1e30) == -1.0
+                && tanh(fused, f32::NAN).is_nan()
+        );
+        assert_eq!(tanh(fused, 1e-20), 1e-20);
     }
 }
