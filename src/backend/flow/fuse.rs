@@ -110,6 +110,12 @@ impl<'a> View<'a> {
         (shape[lead..] == *self.tile && (1..=MOST_PLANES).contains(&planes)).then_some(planes)
     }
 
+    /// Whether a tensor has values of its own in every row. A series has but one row.
+    fn is_map(&self, name: &str) -> bool {
+        let whole = || self.shapes.get(name).is_some_and(|shape| shape.ends_with(self.tile));
+        !self.numbers.contains_key(name) && (self.tile.len() < 2 || whole())
+    }
+
     /// Whether a tensor can be read for an output of this many planes.
     fn is_readable(&self, name: &str, planes: usize) -> bool {
         if self.numbers.contains_key(name) {
@@ -216,11 +222,13 @@ impl<'a> View<'a> {
         levels
     }
 
-    /// The tensors of a group that later groups read rather than compute again: those that take many steps.
+    /// The tensors of a group that later groups read rather than compute again: those that take many steps for every
+    /// pixel. What depends on no map is made once for many rows.
     fn stored(&self, levels: &[(usize, bool)]) -> HashSet<&'a str> {
         let mut stored = HashSet::new();
         // The steps from the inputs of the group, or from what is stored, to each tensor.
         let mut steps: HashMap<&str, HashSet<usize>> = HashMap::new();
+        let mut fixed: HashSet<&str> = HashSet::new();
         for (i, node) in self.nodes.iter().enumerate() {
             let (level, Some(action)) = (levels[i].0, self.action(node)) else { continue };
             let mut own = HashSet::from([i]);
@@ -228,6 +236,10 @@ impl<'a> View<'a> {
                 own.extend(steps.get(name).into_iter().flatten());
             }
             let name = node.output[0].as_str();
+            if self.reads(node, action).into_iter().all(|n| fixed.contains(n) || !self.is_map(n)) {
+                fixed.insert(name);
+                continue;
+            }
             let later = |(n, l): (&'a pb::NodeProto, &(usize, bool))| {
                 let reads = self.action(n).map(|a| self.reads(n, a)).unwrap_or_default();
                 l.0 > level && reads.contains(&name)
@@ -272,11 +284,7 @@ impl<'a> View<'a> {
         }
         let columns = self.tile.last().copied().unwrap_or(1);
         let Writer { inputs, steps, .. } = writer;
-        // A series has but one row.
-        let is_map = |i: usize| {
-            self.tile.len() < 2 || self.shapes.get(&inputs[i]).is_some_and(|shape| shape.ends_with(self.tile))
-        };
-        let program = Pointwise::new(&steps, &wanted, columns, inputs.len(), is_map);
+        let program = Pointwise::new(&steps, &wanted, columns, inputs.len(), |i| self.is_map(&inputs[i]));
         Some(Group { inputs, outputs, program })
     }
 }

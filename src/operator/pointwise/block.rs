@@ -3,9 +3,10 @@
 //! One value of every pixel of the block runs through the steps in registers of the processor, so that a step reads what
 //! it is combined with and writes nothing; what is needed more than once is put aside in the first-level cache.
 
+use super::MOST_LANES;
 use super::arithmetic::Arithmetic;
 use super::functions::{exp, ln, tanh};
-use super::{MOST_LANES, Operator, Step};
+use super::step::{Operator, Step};
 
 /// Vectors of a block at most.
 pub(super) const MOST_VECTORS: usize = 16;
