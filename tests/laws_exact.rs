@@ -4,6 +4,7 @@ use mollifier::model::{Aspect, BakeOptions, Model, bake};
 use ndarray::{Array, ArrayD, Dimension, IxDyn};
 
 const HEAT: &str = include_str!("../models/heat-closed-form.toml");
+const TRANSIENT: &str = include_str!("../models/heat-transient-closed-form.toml");
 const LANGEVIN: &str = include_str!("../models/langevin-closed-form.toml");
 
 fn model(spec: &str, aspect: Option<Aspect>) -> Model {
@@ -50,6 +51,44 @@ fn constant_diffusivity_is_exact_up_to_the_edge_at_any_scale() {
         assert!(out[1].iter().all(|r| r.abs() < 1e-3 * m), "residual");
         assert!(out[2].iter().all(|s| (s - 1.0).abs() < 1e-2), "support");
     }
+}
+
+/// u = exp(-lambda k^2 t) cos(k x) solves u_t = lambda Lap u; the average over a window takes what is quadratic in time.
+#[test]
+fn a_window_of_any_length_gives_the_diffusivity_of_its_middle() {
+    let (lambda, k, apart) = (0.4, 0.22_f64, 0.5);
+    for frames in [3, 5, 9, 15] {
+        let model = model(&format!("window = {frames}\n{TRANSIENT}"), None);
+        assert_eq!((model.contract.window, model.contract.delay), (frames, frames / 2));
+        let time = |frame: usize| (frame as f64 - (frames / 2) as f64) * apart;
+        let size = [90, 96];
+        let out = run(&model, &size, |name, i| match name {
+            "u" => (-lambda * k * k * time(i[1])).exp() * (k * i[3] as f64).cos(),
+            "m" => 0.0,
+            "valid" | "spacing" => 1.0,
+            "time" => time(i[1]),
+            "noise" => 1e-9,
+            other => panic!("unexpected input {other}"),
+        });
+        // Where kernels and averages see no border, before which they are one-sided.
+        let inside =
+            |i: usize| (40..size[0] - 40).contains(&(i / size[1])) && (40..size[1] - 40).contains(&(i % size[1]));
+        let errors = out[0].iter().enumerate().filter(|(i, _)| inside(*i)).map(|(_, l)| (l / lambda - 1.0).abs());
+        let worst = errors.fold(0.0, f64::max);
+        assert!(worst < 1e-3, "{frames} frames: {worst}");
+    }
+}
+
+#[test]
+fn a_window_is_refused_where_it_cannot_be() {
+    let refusal = |spec: &str| bake("spec", spec, &BakeOptions::default()).expect_err("no window").to_string();
+    for (window, spec) in [(4, TRANSIENT), (1, TRANSIENT), (33, TRANSIENT), (9, HEAT), (9, LANGEVIN)] {
+        let message = refusal(&format!("window = {window}\n{spec}"));
+        assert!(message.starts_with(&format!("spec: window: got {window}, expected ")), "{message}");
+    }
+    // At the end it would belong to the last table.
+    let message = refusal(&format!("{TRANSIENT}window = 9\n"));
+    assert!(message.contains("unknown field `window`"), "{message}");
 }
 
 #[test]

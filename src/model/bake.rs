@@ -24,6 +24,15 @@ pub struct BakeOptions {
     pub trunk: Option<Trunk>,
 }
 
+/// The window asked for, where a law that usually takes `usual` frames can have it; else what it could have.
+fn window(asked: usize, usual: usize) -> Result<usize, &'static str> {
+    match asked {
+        _ if usual == 1 => Err("none: this law takes no window of frames"),
+        3..=31 if !asked.is_multiple_of(2) => Ok(asked),
+        _ => Err("an odd number from 3 to 31"),
+    }
+}
+
 /// Write the model that `text`, a spec in TOML, describes. The same spec gives the same bytes.
 ///
 /// # Errors
@@ -41,7 +50,13 @@ pub fn bake(path: &str, text: &str, options: &BakeOptions) -> Result<Vec<u8>, Mo
             physics::laws().iter().map(|l| l.describe().name).collect::<Vec<_>>().join(", ")
         ),
     })?;
-    let description = law.describe();
+    let mut description = law.describe();
+    if let Some(got) = spec.window {
+        description.window = window(got, description.window).map_err(|expected| ModelError::Spec {
+            path: path.to_owned(),
+            message: format!("window: got {got}, expected {expected}"),
+        })?;
+    }
     let aspect = options.aspect.unwrap_or(spec.aspect);
     let series = description.kind == Kind::Series;
     let graph = Graph::new(if series { 1 } else { 2 });
@@ -59,8 +74,11 @@ pub fn bake(path: &str, text: &str, options: &BakeOptions) -> Result<Vec<u8>, Mo
         };
         inputs.insert(&input.name, value);
     }
-    let design =
-        Design { aspect: if series { vec![1.0] } else { vec![aspect.y, aspect.x] }, table: spec.design.clone() };
+    let design = Design {
+        aspect: if series { vec![1.0] } else { vec![aspect.y, aspect.x] },
+        window: description.window,
+        table: spec.design.clone(),
+    };
     let estimate = law.build(&graph, &inputs, &design)?;
     let mut declared = description.outputs.clone();
     let mut maps = estimate.outputs;

@@ -30,6 +30,8 @@ pub struct AxisGrid {
 
 /// The range of a dimensionless group in which the model was tested or trained.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+// In a spec a key that belongs further up may stand below it by mistake.
+#[serde(deny_unknown_fields)]
 pub struct GroupRange {
     /// The group as a formula: `noise/std(u)`.
     pub group: String,

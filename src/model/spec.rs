@@ -8,6 +8,7 @@ use super::{GroupRange, ModelError};
 ///
 /// ```toml
 /// physics = "heat"          # the law
+/// window = 9                # frames that one map is computed from, of laws that take several; their own number when left out
 /// aspect_tolerance = 0.02   # how far a recording's pixel aspect may be off the model's
 ///
 /// [aspect]                  # relative sample distance along each axis; square pixels when left out
@@ -27,6 +28,10 @@ use super::{GroupRange, ModelError};
 pub struct Spec {
     /// Name of the law.
     pub physics: String,
+    /// Frames that one map is computed from, an odd number from 3 to 31; the law's own number unless given. More frames
+    /// are less noise and a lambda that is further averaged over time.
+    #[serde(default)]
+    pub window: Option<usize>,
     /// Relative sample distances.
     #[serde(default)]
     pub aspect: Aspect,

@@ -22,6 +22,7 @@ use crate::graph::{Bank, BankDesign, Edge, Graph, GraphError, Value};
 use crate::kernel::Family;
 
 const NAME: &str = "heat-transient";
+/// Frames of a window unless the spec says otherwise.
 const WINDOW: usize = 5;
 /// Keeps quotients defined where a field is exactly constant.
 const TINY: f64 = 1e-30;
@@ -108,7 +109,7 @@ impl Law for HeatTransient {
     fn build(&self, graph: &Graph, inputs: &Inputs, design: &Design) -> Result<Estimate, PhysicsError> {
         let table: Table = design.parse(NAME)?;
         let grid = design.grid(&inputs.get("spacing"));
-        let clock = Clock::new(&inputs.get("time"), WINDOW);
+        let clock = Clock::new(&inputs.get("time"), design.window);
         let u = inputs.get("u");
         let valid = inputs.get("valid").min_window();
         let invalid = 1.0 - &valid;

@@ -23,6 +23,7 @@ use super::{
 use crate::graph::{Edge, Graph, Value};
 
 const NAME: &str = "reaction-diffusion";
+/// Frames of a window unless the spec says otherwise.
 const WINDOW: usize = 5;
 /// The profile whose weight on missing pixels is measured: broad, so that a kernel's outermost samples tell in
 /// single precision.
@@ -154,7 +155,7 @@ impl Law for ReactionDiffusion {
     fn build(&self, graph: &Graph, inputs: &Inputs, design: &Design) -> Result<Estimate, PhysicsError> {
         let table: Table = design.parse(NAME)?;
         let constants = Constants::new(inputs, &design.grid(&inputs.get("spacing")).area());
-        let clock = Clock::new(&inputs.get("time"), WINDOW);
+        let clock = Clock::new(&inputs.get("time"), design.window);
         let variance = inputs.get("noise").square();
         let phi = inputs.get("u") + inputs.get("offset");
         let terms = Terms {

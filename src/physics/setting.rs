@@ -49,6 +49,8 @@ impl Inputs {
 pub struct Design {
     /// Relative sample distance along each spatial axis, (y, x) or (t); (1, 1) for square pixels.
     pub aspect: Vec<f64>,
+    /// Frames that one map is computed from.
+    pub window: usize,
     /// The law's own keys.
     pub table: toml::Table,
 }

@@ -123,6 +123,15 @@ def run_ablate(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def run_windows(arguments: argparse.Namespace) -> int:
+    """`windows`: how many frames a map is worth."""
+    from . import windows
+
+    windows.windows(arguments.out, recordings=arguments.recordings, steps=arguments.steps, fields=arguments.fields)
+    print(f"wrote {arguments.out}")
+    return 0
+
+
 def run_export(arguments: argparse.Namespace) -> int:
     """`export`: join front end and trunk into a model file."""
     law = arguments.law
@@ -272,6 +281,13 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--steps", type=int, default=1000, help="of Adam [default: %(default)s]")
     one.add_argument("--fields", type=int, default=10, help="choice recordings at each level [default: %(default)s]")
     one.set_defaults(run=run_ablate)
+
+    one = commands.add_parser("windows", help="bake and train the laws of movies for several numbers of frames")
+    one.add_argument("--out", type=Path, default=command.ROOT / "docs" / "windows.md", help="Markdown to write")
+    one.add_argument("--recordings", type=int, default=300, help="in each training set [default: %(default)s]")
+    one.add_argument("--steps", type=int, default=600, help="of Adam [default: %(default)s]")
+    one.add_argument("--fields", type=int, default=10, help="choice recordings at each level [default: %(default)s]")
+    one.set_defaults(run=run_windows)
 
     one = commands.add_parser("export", help="bake a law's front end and trunk into one model file")
     one.add_argument("law", choices=TRAINED, metavar="LAW", help=", ".join(TRAINED))

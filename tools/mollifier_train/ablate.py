@@ -271,7 +271,8 @@ def ablate(out: Path, *, recordings: int, steps: int, fields: int, variants: Seq
         "Figures: interior correlation / relative L2 error / boundary correlation.",
     ]
     parts.append(
-        "Not measured: windows of other lengths (steady heat has one frame, the laws of movies five), and other laws."
+        "Steady heat has one frame; what more of them are worth to the laws of movies stands in windows.md. "
+        "Not measured: other laws."
     )
     for name in TESTS:
         parts += [f"## {name}", f"{PROBLEMS[name].text}.", table([head, *rows[name]])]

@@ -161,7 +161,8 @@ def draw_heat_transient(front_end: ModelFile, seed: int) -> Example:
     strength = 0.0 if rng.random() < 0.25 else float(np.exp(rng.uniform(*np.log([0.005, 0.06]))))
     m = strength * gaussian_random_field(rng, (side, side), rng.uniform(8.0, 28.0), periodic=True)
     interval = rng.uniform(2.5, 5.0)
-    u = heat_transient.evolve(u0, lam, m, interval * np.arange(5.0), max_step=0.25 / lam.max())
+    time = interval * np.arange(float(front_end.contract["window"]))
+    u = heat_transient.evolve(u0, lam, m, time, max_step=0.25 / lam.max())
     return observe(rng, front_end, u, log_lam, known={"m": m}, time_step=interval)
 
 
@@ -179,7 +180,7 @@ def draw_reaction_diffusion(front_end: ModelFile, seed: int) -> Example:
     length = float(np.exp(rng.uniform(*np.log([4.0, 28.0]))))
     field = gaussian_random_field(rng, (side, side), length, periodic=True)
     phi0 = np.clip(rng.uniform(-0.5, 0.5) + spread * field, -0.95, 0.95)
-    time = float(np.exp(rng.uniform(*np.log([6.0, 60.0])))) + 2.0 * np.arange(5.0)
+    time = float(np.exp(rng.uniform(*np.log([6.0, 60.0])))) + 2.0 * np.arange(float(front_end.contract["window"]))
     kappa, k = reaction_diffusion.KAPPA, reaction_diffusion.RATE
     if rng.random() < 2 / 3:
         kappa, k = reaction_diffusion.draw_constants(rng)
