@@ -229,6 +229,16 @@ def banks(sizes: list[int], rounds: int) -> list[str]:
     ]
 
 
+BY_HAND = "## Measured by hand"
+"""Heading of the part of the page that is not written here."""
+
+
+def by_hand(page: Path) -> str:
+    """That part as it stands; it says itself of which day and commit it is."""
+    old = page.read_text() if page.exists() else ""
+    return "\n" + old[old.index(BY_HAND) :] if BY_HAND in old else ""
+
+
 def main() -> None:
     """Measure and write the page."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -258,7 +268,7 @@ def main() -> None:
         "",
         *banks([512, 2048], arguments.rounds),
     ]
-    arguments.out.write_text("\n".join(page))
+    arguments.out.write_text("\n".join(page) + by_hand(arguments.out))
 
 
 if __name__ == "__main__":
