@@ -36,7 +36,7 @@ fn onnx_runtime(args: &DoctorArgs) -> Vec<(&'static str, String)> {
     let mut rows = Vec::new();
     for (name, provider) in providers {
         match Ort::load(provider, args.ort_library.as_deref()) {
-            Ok(o) => rows.push((name, format!("{} ({})", o.library().display(), o.build_info()))),
+            Ok(o) => rows.push((name, format!("{} ({})", o.file().display(), o.build_info()))),
             Err(e) => {
                 rows.push((name, e.to_string()));
                 // Without a library there are no providers either.

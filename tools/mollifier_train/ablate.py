@@ -27,6 +27,7 @@ from .evaluate import table
 from .model_file import ModelFile
 from .paper.layer import matrix
 from .problems import PROBLEMS
+from .recordings import Recording
 from .scores import score, summarise
 from .train import Recipe, fit, untrained
 from .trunk import BUDGET, Trunk
@@ -200,19 +201,23 @@ class Looked:
     band: tuple[int, ...]
 
 
+def look(inputs: Inputs | ModelFile, recording: Recording, u: Array) -> Looked:
+    """What a front end makes of the frames `u`, `(window, y, x)`, of a recording, the noise told."""
+    distance = {axis: float(value) for axis, value in (part.split("=") for part in recording.spacing.split(","))}
+    given: dict[str, Array | float] = {**recording.given, "noise": recording.noise or 0.0}
+    if offset := inputs.named("offset"):
+        given[offset] = float(np.median(u))
+    spacing = (distance["y"], distance["x"])
+    feeds = inputs.feeds(u, spacing=spacing, time_step=distance.get("t", 1.0), given=given)
+    features, lam = inputs.session.run(["features", "lambda"], feeds)
+    return Looked(np.moveaxis(features[0], 0, -1), lam[0].astype(np.float64), recording.lam, recording.band)
+
+
 def choice(inputs: Inputs, name: str, level: float, fields: int) -> list[Looked]:
-    """Recordings of a test set, the noise told."""
+    """Recordings of a test set of single frames, the noise told."""
     problem = PROBLEMS[name]
-    looked = []
-    for seed in range(FIRST_SEED, FIRST_SEED + fields):
-        recording = problem.recording(problem.simulate(seed), level, seed)
-        spacing = [float(part.split("=")[1]) for part in recording.spacing.split(",")]
-        given = {**recording.given, "noise": recording.noise or 0.0}
-        features, lam = inputs.run(
-            ["features", "lambda"], inputs.feeds(recording.u[None], spacing=spacing, given=given)
-        )
-        looked.append(Looked(np.moveaxis(features[0], 0, -1), lam[0].astype(np.float64), recording.lam, recording.band))
-    return looked
+    recordings = (problem.recording(problem.simulate(s), level, s) for s in range(FIRST_SEED, FIRST_SEED + fields))
+    return [look(inputs, recording, recording.u[None]) for recording in recordings]
 
 
 def judge(network: Callable[[NDArray[np.float32]], tuple[jax.Array, jax.Array]], looked: Sequence[Looked]) -> list[str]:

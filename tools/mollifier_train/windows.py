@@ -11,7 +11,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -20,10 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import command, training_sets
-from .ablate import FIRST_SEED, LEVELS, Looked, judge
+from .ablate import FIRST_SEED, LEVELS, judge, look
 from .evaluate import table
 from .model_file import ModelFile
-from .problems import PROBLEMS, Recording
+from .problems import PROBLEMS
+from .recordings import Recording
 from .train import Recipe, fit, untrained
 
 LAWS = ("heat-transient", "reaction-diffusion")
@@ -32,29 +32,17 @@ USUAL = 5
 """Frames of the shipped models, and of the test sets."""
 
 
-@dataclass(frozen=True)
-class Movie:
-    """A choice recording with its middle frames.
-
-    Attributes:
-        recording: as of the test set, of any number of frames.
-        apart: time between frames.
-    """
-
-    recording: Recording
-    apart: float
-
-    def middle(self, frames: int) -> NDArray[np.float64]:
-        """The window around the middle frame."""
-        first = (len(self.recording.u) - frames) // 2
-        return self.recording.u[first : first + frames]
-
-
-def movie(law: str, seed: int, level: float, *, frames: int, apart: float) -> Movie:
-    """A recording of a test set, but for the number of frames and their distance."""
+def movie(law: str, seed: int, level: float, *, frames: int, apart: float) -> Recording:
+    """A recording of a test set, but for the number of frames and the time between them."""
     problem = PROBLEMS[law]
     clean = partial(problem.simulate, frames=frames, interval=apart)(seed)
-    return Movie(problem.recording(clean, level, seed), apart)
+    return problem.recording(clean, level, seed)
+
+
+def middle(u: NDArray[np.float64], frames: int) -> NDArray[np.float64]:
+    """The window around the middle frame, of axes `(frame, y, x)`."""
+    first = (len(u) - frames) // 2
+    return u[first : first + frames]
 
 
 def interval(law: str) -> float:
@@ -69,22 +57,6 @@ def bake(law: str, frames: int, out: Path) -> ModelFile:
     spec.write_text(f"window = {frames}\n" + (command.MODELS / f"{law}.toml").read_text(encoding="utf-8"))
     command.bake(spec, out, front_end=True)
     return ModelFile(out)
-
-
-def look(front_end: ModelFile, movies: Sequence[Movie]) -> list[Looked]:
-    """What the front end makes of the middle frames, the noise told."""
-    looked = []
-    for one in movies:
-        recording = one.recording
-        u = one.middle(front_end.contract["window"])
-        given = {**recording.given, "noise": recording.noise or 0.0}
-        if offset := front_end.named("offset"):
-            given[offset] = float(np.median(u))
-        feeds = front_end.feeds(u, spacing=(1.0, 1.0), time_step=one.apart, given=given)
-        features, lam = front_end.session.run(["features", "lambda"], feeds)
-        closed = np.asarray(lam[0], np.float64)
-        looked.append(Looked(np.moveaxis(features[0], 0, -1), closed, recording.lam, recording.band))
-    return looked
 
 
 def untouched(features: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -124,14 +96,14 @@ def windows(out: Path, *, recordings: int, steps: int, fields: int, laws: Sequen
             faster = {v: [movie(law, s, v, frames=frames, apart=apart) for s in seeds] for v in LEVELS}
             with tempfile.TemporaryDirectory() as folder:
                 front_end = bake(law, frames, Path(folder) / "front-end.onnx")
-                tests = {v: look(front_end, longer[v]) for v in LEVELS}
+                tests = {v: [look(front_end, r, middle(r.u, frames)) for r in longer[v]] for v in LEVELS}
                 started = time.monotonic()
                 data = training_sets.examples(law, front_end, count=recordings)
                 recipe = Recipe(steps=steps)
                 network = eqx.filter_jit(fit(data, untrained(data, recipe), recipe, quiet=True))
                 took = time.monotonic() - started
                 print(f"{law}, {frames} frames: {took:.0f} s", file=sys.stderr, flush=True)
-                in_time = {v: look(front_end, faster[v]) for v in LEVELS}
+                in_time = {v: [look(front_end, r, r.u) for r in faster[v]] for v in LEVELS}
             first = [str(frames), f"{usual:g}"]
             rows["longer"].append([*first, *(" / ".join(judge(untouched, tests[v])) for v in LEVELS)])
             rows["trained"].append([*first, *(" / ".join(judge(network, tests[v])) for v in LEVELS)])

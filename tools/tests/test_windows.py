@@ -15,8 +15,8 @@ def test_the_usual_window_is_that_of_the_test_set(law: str) -> None:
     problem = PROBLEMS[law]
     own = problem.recording(problem.simulate(10_000), 5.0, 10_000)
     movie = windows.movie(law, 10_000, 5.0, frames=windows.USUAL, apart=windows.interval(law))
-    np.testing.assert_array_equal(movie.middle(windows.USUAL), own.u)
-    np.testing.assert_array_equal(movie.middle(3), own.u[1:4])
+    np.testing.assert_array_equal(windows.middle(movie.u, windows.USUAL), own.u)
+    np.testing.assert_array_equal(windows.middle(movie.u, 3), own.u[1:4])
 
 
 @pytest.mark.usefixtures("mollifier")

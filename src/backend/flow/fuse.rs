@@ -231,14 +231,14 @@ impl<'a> View<'a> {
         let mut fixed: HashSet<&str> = HashSet::new();
         for (i, node) in self.nodes.iter().enumerate() {
             let (level, Some(action)) = (levels[i].0, self.action(node)) else { continue };
-            let mut own = HashSet::from([i]);
-            for name in self.reads(node, action) {
-                own.extend(steps.get(name).into_iter().flatten());
-            }
-            let name = node.output[0].as_str();
-            if self.reads(node, action).into_iter().all(|n| fixed.contains(n) || !self.is_map(n)) {
+            let (name, reads) = (node.output[0].as_str(), self.reads(node, action));
+            if reads.iter().all(|n| fixed.contains(n) || !self.is_map(n)) {
                 fixed.insert(name);
                 continue;
+            }
+            let mut own = HashSet::from([i]);
+            for name in reads {
+                own.extend(steps.get(name).into_iter().flatten());
             }
             let later = |(n, l): (&'a pb::NodeProto, &(usize, bool))| {
                 let reads = self.action(n).map(|a| self.reads(n, a)).unwrap_or_default();

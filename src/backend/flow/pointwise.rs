@@ -42,15 +42,14 @@ impl Pointwise {
         inputs: usize,
         is_map: impl Fn(usize) -> bool,
     ) -> Self {
-        let whole = |steps: &[Step], wanted: &[Wanted]| lower(steps, wanted, columns);
         let Some(Parts { first, steps: rest, wanted: asked }) = Parts::new(steps, wanted, inputs, is_map) else {
-            return Self::plain(whole(steps, wanted));
+            return Self::plain(lower(steps, wanted, columns));
         };
         let made = vec![0.0; first.len() * columns];
-        let program = whole(steps, &first);
+        let program = lower(steps, &first, columns);
         let seen = program.inputs().map(|plane| (plane, 0.0)).collect();
         let ahead = Ahead { program, number: inputs, columns, made, seen, is_made: false };
-        Self { program: whole(&rest, &asked), ahead: Some(ahead) }
+        Self { program: lower(&rest, &asked, columns), ahead: Some(ahead) }
     }
 
     /// A program that has nothing to be made ahead.

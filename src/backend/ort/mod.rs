@@ -64,7 +64,7 @@ impl Provider {
 pub struct Ort {
     provider: Provider,
     environment: Environment,
-    library: PathBuf,
+    file: PathBuf,
 }
 
 impl Ort {
@@ -74,28 +74,28 @@ impl Ort {
     /// # Errors
     /// [`BackendError::Absent`]: no library that can be loaded.
     pub fn load(provider: Provider, named: Option<&Path>) -> Result<Self, BackendError> {
-        let (library, environment) = library::environment(provider.name(), named)?;
+        let (file, environment) = library::environment(provider.name(), named)?;
         if !provider.is_offered() {
             let message = format!(
                 "{} was built without it; take the library of the Python package onnxruntime-gpu, or on a Jetson the \
                  build that NVIDIA gives for its JetPack",
-                library.display()
+                file.display()
             );
             return Err(BackendError::Absent { backend: provider.name(), message });
         }
-        let ort = Self { provider, environment, library };
+        let ort = Self { provider, environment, file };
         // A library that was built with a provider still has to find what that one needs: CUDA, cuDNN, TensorRT.
         if let Err(e) = ort.builder(None) {
-            let message = format!("{} cannot load it: {}", ort.library.display(), one_line(&e));
+            let message = format!("{} cannot load it: {}", ort.file.display(), one_line(&e));
             return Err(BackendError::Absent { backend: provider.name(), message });
         }
         Ok(ort)
     }
 
-    /// Where the library lies.
+    /// The library's file.
     #[must_use]
-    pub fn library(&self) -> &Path {
-        &self.library
+    pub fn file(&self) -> &Path {
+        &self.file
     }
 
     /// What the library says of its build.

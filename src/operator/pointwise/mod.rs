@@ -112,8 +112,12 @@ impl Program {
             return;
         }
         // Once for all planes, so that no reference to an output is made while another one's rows are written.
-        let outputs: SmallVec<[(*mut f32, usize); 16]> =
-            outputs.iter_mut().map(|o| (o.as_mut().as_mut_ptr(), o.as_mut().len())).collect();
+        let ends = outputs.iter_mut().map(|output| {
+            let output = output.as_mut();
+            let len = output.len();
+            (output.as_mut_ptr(), len)
+        });
+        let outputs: SmallVec<[(*mut f32, usize); 16]> = ends.collect();
         let mut table = Table::new(self, scratch);
         for y in rows {
             for (number, operand) in self.operands.iter().enumerate() {
@@ -206,8 +210,7 @@ impl Program {
         let mut slots: SmallVec<[Slot; USUAL_OPERANDS]> = SmallVec::from_slice(&table.slots);
         // SAFETY: there is room for a block of every operand.
         unsafe {
-            let copies = slots.iter_mut().enumerate().filter(|(_, s)| s.kind == Kind::Row);
-            for (slot, number) in copies.map(|(number, slot)| (slot, number)) {
+            for (number, slot) in slots.iter_mut().enumerate().filter(|(_, s)| s.kind == Kind::Row) {
                 let copy = table.copies.add(number * MOST_VALUES);
                 if matches!(self.operands[number], Operand::Input { .. }) {
                     slot.at.copy_to_nonoverlapping(copy, self.columns);
