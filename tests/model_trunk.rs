@@ -13,6 +13,7 @@ use tract_onnx::pb;
 
 const SPEC: &str = "physics = \"heat\"\n[design]\nfamily = \"poly4\"\nradii = [6, 10]\naverage = 8\n";
 const CHANNELS: usize = 10;
+const SERIES: &str = "physics = \"langevin\"\n[design]\nfamily = \"poly4\"\nradii = [4, 9]\naverage = 8\n";
 
 fn ints(name: &str, values: &[i64]) -> pb::AttributeProto {
     let r#type = pb::attribute_proto::AttributeType::Ints as i32;
@@ -20,9 +21,16 @@ fn ints(name: &str, values: &[i64]) -> pb::AttributeProto {
 }
 
 fn conv(input: &str, output: &str, kernel: i64, dilation: i64) -> pb::NodeProto {
+    conv_over::<2>(input, output, kernel, dilation)
+}
+
+fn conv_over<const AXES: usize>(input: &str, output: &str, kernel: i64, dilation: i64) -> pb::NodeProto {
     let pad = dilation * (kernel / 2);
-    let attribute =
-        vec![ints("kernel_shape", &[kernel; 2]), ints("dilations", &[dilation; 2]), ints("pads", &[pad; 4])];
+    let attribute = vec![
+        ints("kernel_shape", &[kernel; AXES]),
+        ints("dilations", &[dilation; AXES]),
+        ints("pads", &vec![pad; 2 * AXES]),
+    ];
     pb::NodeProto { name: output.into(), attribute, ..step("Conv", &[input, &format!("{output}.w")], output) }
 }
 
@@ -36,7 +44,7 @@ fn step(operator: &str, inputs: &[&str], output: &str) -> pb::NodeProto {
     }
 }
 
-fn weights(name: &str, dims: [usize; 4]) -> pb::TensorProto {
+fn weights<const RANK: usize>(name: &str, dims: [usize; RANK]) -> pb::TensorProto {
     let values = (0..dims.iter().product::<usize>()).map(|i| (i as f32 * 1.7 + dims[0] as f32).sin() * 0.03);
     pb::TensorProto {
         name: format!("{name}.w"),
@@ -48,10 +56,15 @@ fn weights(name: &str, dims: [usize; 4]) -> pb::TensorProto {
 }
 
 fn map(name: &str, channels: i64) -> pb::ValueInfoProto {
+    tensor(name, channels, &["H", "W"])
+}
+
+fn tensor(name: &str, channels: i64, axes: &[&str]) -> pb::ValueInfoProto {
     use pb::tensor_shape_proto::{Dimension, dimension::Value};
     let fixed = |n: i64| Dimension { value: Some(Value::DimValue(n)), ..Default::default() };
     let free = |n: &str| Dimension { value: Some(Value::DimParam(n.into())), ..Default::default() };
-    let shape = pb::TensorShapeProto { dim: vec![fixed(1), fixed(channels), free("H"), free("W")] };
+    let dim = [fixed(1), fixed(channels)].into_iter().chain(axes.iter().map(|n| free(n))).collect();
+    let shape = pb::TensorShapeProto { dim };
     let tensor = pb::type_proto::Tensor { elem_type: 1, shape: Some(shape) };
     let kind = pb::TypeProto { value: Some(pb::type_proto::Value::TensorType(tensor)), ..Default::default() };
     pb::ValueInfoProto { name: name.into(), r#type: Some(kind), ..Default::default() }
@@ -116,6 +129,53 @@ fn halved() -> pb::ModelProto {
     )
 }
 
+/// Of a series: two dilated layers at a quarter of the resolution, reach 4 * (1 + 2) + 3, and two heads of four samples.
+fn quartered() -> pb::ModelProto {
+    let channels = front_end_of(SERIES).contract.features.len();
+    let mut enter = conv_over::<1>("features", "enter", 4, 1);
+    enter.attribute[2] = ints("pads", &[0, 3]);
+    enter.attribute.push(ints("strides", &[4]));
+    let mut node = vec![
+        enter,
+        step("Relu", &["enter"], "enter.relu"),
+        conv_over::<1>("enter.relu", "a", 3, 1),
+        step("Relu", &["a"], "a.relu"),
+        step("Add", &["enter.relu", "a.relu"], "a.sum"),
+        conv_over::<1>("a.sum", "b", 3, 2),
+        step("Tanh", &["b"], "b.tanh"),
+        step("Add", &["b.tanh", "a.sum"], "b.sum"),
+    ];
+    for head in ["delta", "log_std"] {
+        let [cells, turned] = ["cells", "turned"].map(|part| format!("{head}.{part}"));
+        node.push(conv_over::<1>("b.sum", &cells, 1, 1));
+        let turn = step("Transpose", &[&cells], &turned);
+        node.push(pb::NodeProto { attribute: vec![ints("perm", &[0, 2, 1])], ..turn });
+        node.push(step("Reshape", &[&turned, "row"], head));
+    }
+    let row = pb::TensorProto {
+        name: "row".into(),
+        dims: vec![3],
+        data_type: pb::tensor_proto::DataType::Int64 as i32,
+        int64_data: vec![1, 1, -1],
+        ..Default::default()
+    };
+    let mut proto = model(
+        node,
+        vec![
+            weights("enter", [12, channels, 4]),
+            weights("a", [12, 12, 3]),
+            weights("b", [12, 12, 3]),
+            weights("delta.cells", [4, 12, 1]),
+            weights("log_std.cells", [4, 12, 1]),
+            row,
+        ],
+    );
+    let series = graph(&mut proto);
+    series.input = vec![tensor("features", channels as i64, &["N"])];
+    series.output = ["delta", "log_std"].map(|name| tensor(name, 1, &["M"])).to_vec();
+    proto
+}
+
 fn int(name: &str, value: i64) -> pb::AttributeProto {
     let r#type = pb::attribute_proto::AttributeType::Int as i32;
     pb::AttributeProto { name: name.into(), r#type, i: value, ..Default::default() }
@@ -139,20 +199,30 @@ fn model(node: Vec<pb::NodeProto>, initializer: Vec<pb::TensorProto>) -> pb::Mod
 }
 
 fn joined(proto: &pb::ModelProto) -> Model {
+    joined_to(SPEC, proto)
+}
+
+fn joined_to(spec: &str, proto: &pb::ModelProto) -> Model {
     let trunk = Trunk::from_bytes("trunk.onnx", &proto.encode_to_vec()).expect("a trunk");
     let options = BakeOptions { trunk: Some(trunk), ..BakeOptions::default() };
-    Model::from_bytes("joined", &bake("spec", SPEC, &options).expect("a model")).expect("a readable model")
+    Model::from_bytes("joined", &bake("spec", spec, &options).expect("a model")).expect("a readable model")
 }
 
 fn front_end() -> Model {
+    front_end_of(SPEC)
+}
+
+fn front_end_of(spec: &str) -> Model {
     let options = BakeOptions { front_end: true, ..BakeOptions::default() };
-    Model::from_bytes("front end", &bake("spec", SPEC, &options).expect("a model")).expect("a readable model")
+    Model::from_bytes("front end", &bake("spec", spec, &options).expect("a model")).expect("a readable model")
 }
 
 fn compute(model: &Model, inputs: &[ArrayD<f32>], size: &[usize]) -> Vec<ArrayD<f32>> {
     // That nothing but the small rest is left to the engine shows in inputs that are asked for by rows.
-    let plan = Tract.prepare_by_rows(model, size).expect("a plan");
-    assert!(!plan.by_rows().is_empty(), "{} at {size:?} is left to the engine", model.name);
+    if size.len() == 2 {
+        let plan = Tract.prepare_by_rows(model, size).expect("a plan");
+        assert!(!plan.by_rows().is_empty(), "{} at {size:?} is left to the engine", model.name);
+    }
     compute_with(&Tract, model, inputs, size)
 }
 
@@ -171,12 +241,18 @@ fn the_contract_counts_what_the_trunk_adds() {
     let front = front_end();
     let whole = 9 * 16 * CHANNELS + 9 * 16 * 16 + 2 * 16;
     let quarter = (4 * 16 * CHANNELS + 2 * 9 * 16 * 16 + 2 * 4 * 16).div_ceil(4);
-    for (proto, reach, multiply_adds, alignment) in [(proto(), 4, whole, 1), (halved(), 11, quarter, 2)] {
-        let model = joined(&proto);
+    let of_series = front_end_of(SERIES);
+    let series = (4 * 12 * of_series.contract.features.len() + 2 * 3 * 12 * 12 + 2 * 4 * 12).div_ceil(4);
+    for (spec, front, proto, reach, multiply_adds, alignment) in [
+        (SPEC, &front, proto(), 4, whole, 1),
+        (SPEC, &front, halved(), 11, quarter, 2),
+        (SERIES, &of_series, quartered(), 15, series, 4),
+    ] {
+        let model = joined_to(spec, &proto);
         let record = model.contract.trunk.as_ref().expect("a trunk's record");
         assert_eq!((record.reach, record.multiply_adds), (reach, multiply_adds));
         assert_eq!(record.features, front.contract.features);
-        assert_eq!(model.contract.alignment, [alignment; 2]);
+        assert!(model.contract.alignment.iter().all(|a| *a == alignment), "{:?}", model.contract.alignment);
         for (with, without) in model.contract.halo.iter().zip(&front.contract.halo) {
             assert!(*with >= without + reach, "halo {with} behind one of {without}");
         }
@@ -206,7 +282,7 @@ fn multiply_adds_of_cells_are_rounded_up() {
 
 #[test]
 fn a_joined_model_agrees_with_the_reference() {
-    for model in [joined(&proto()), joined(&halved()), front_end()] {
+    for model in [joined(&proto()), joined(&halved()), front_end(), joined_to(SERIES, &quartered())] {
         for case in model.cases().expect("cases") {
             let got = compute(&model, &case.inputs, &case.size);
             for a in agreement(&model.contract.outputs, &got, &case.expected) {
@@ -219,21 +295,26 @@ fn a_joined_model_agrees_with_the_reference() {
 /// Of odd and even rows and columns, down to the smallest that the model takes.
 #[test]
 fn cells_are_those_of_every_backend() {
-    let model = joined(&halved());
+    let image = joined(&halved());
+    let least = image.smallest();
+    let mut cases: Vec<(&Model, Vec<usize>)> = [[0, 1], [1, 0], [31, 40], [40, 41], [33, 31]]
+        .iter()
+        .map(|more| (&image, vec![least[0] + more[0], least[1] + more[1]]))
+        .collect();
+    let series = joined_to(SERIES, &quartered());
+    cases.extend([0, 1, 2, 3, 100, 257].map(|more| (&series, vec![series.smallest()[0] + more])));
     #[cfg_attr(not(feature = "ort"), expect(unused_mut))]
     let mut backends: Vec<Box<dyn Backend>> = vec![Box::new(Tract), Box::new(PlainTract)];
     #[cfg(feature = "ort")]
     if std::env::var_os("ORT_DYLIB_PATH").is_some() {
         backends.push(Box::new(Ort::load(Provider::Cpu, None).expect("the library that ORT_DYLIB_PATH names")));
     }
-    let least = model.smallest();
-    for more in [[0, 1], [1, 0], [31, 40], [40, 41], [33, 31]] {
-        let size = [least[0] + more[0], least[1] + more[1]];
-        let inputs = model.made_up_inputs(&size, more[0] > 30);
+    for (model, size) in cases {
+        let inputs = model.made_up_inputs(&size, size[0] > model.smallest()[0] + 30);
         let wide: Vec<ArrayD<f64>> = inputs.iter().map(|a| a.mapv(f64::from)).collect();
         let expected = model.reference(&wide, &size).expect("the reference");
         for backend in &backends {
-            let got = compute_with(backend.as_ref(), &model, &inputs, &size);
+            let got = compute_with(backend.as_ref(), model, &inputs, &size);
             for a in agreement(&model.contract.outputs, &got, &expected) {
                 assert!(a.worst <= AGREEMENT_BOUND, "{}, {size:?}, {}: {:e}", backend.name(), a.output, a.worst);
             }
@@ -295,6 +376,36 @@ fn tiles_of_many_sizes_give_the_bits_of_the_whole_frame() {
                     (from[d] == 0 || at >= halo[d]) && (from[d] + size[d] == whole[d] || at + halo[d] < size[d])
                 };
                 assert_same_bits((&tile, from), &expected, |y, x| inside(0, y) && inside(1, x));
+            }
+        }
+    }
+}
+
+/// As [`tiles_of_many_sizes_give_the_bits_of_the_whole_frame`], of a series.
+#[test]
+fn tiles_of_a_series_give_the_bits_of_the_whole() {
+    let model = joined_to(SERIES, &quartered());
+    let (halo, align) = (model.contract.halo[0], model.contract.alignment[0]);
+    let whole = 2 * halo + 301;
+    let inputs = model.made_up_inputs(&[whole], true);
+    let expected = compute_with(&Tract, &model, &inputs, &[whole]);
+    for size in [2 * halo + 1, 2 * halo + 30, 2 * halo + 131] {
+        for from in [0, 41, whole - size].map(|at| at / align * align) {
+            let part = |value: &ArrayD<f32>| match value.ndim() {
+                2.. => value.slice_axis(Axis(value.ndim() - 1), Slice::from(from..from + size)).to_owned(),
+                _ => value.clone(),
+            };
+            let tile: Vec<ArrayD<f32>> = inputs.iter().map(part).collect();
+            for (got, expected) in compute_with(&Tract, &model, &tile, &[size]).iter().zip(&expected) {
+                for (x, got) in got.iter().enumerate() {
+                    if (from == 0 || x >= halo) && (from + size == whole || x + halo < size) {
+                        let want = expected[[0, x + from]];
+                        assert!(
+                            got.to_bits() == want.to_bits() || (got.is_nan() && want.is_nan()),
+                            "sample {x} of {size} from {from}: {got} instead of {want}"
+                        );
+                    }
+                }
             }
         }
     }
@@ -424,8 +535,10 @@ fn trunks_whose_cells_do_not_fit_are_refused() {
         ),
         (refused(|g| g.node[9].attribute[0] = int("blocksize", 4)), "blocksize 2"),
         (refused(|g| g.node[9].attribute.clear()), "blocksize 2"),
+        (refused(|g| g.node[9] = step("Relu", &["delta.cells"], "delta")), "4 channels, expected 1"),
         (refused(|g| g.node[9].attribute[1].s = b"RDC".to_vec()), "mode"),
         (refused(|g| g.node[9].input[0] = "b.sum".into()), "16 channels"),
+        (refused(|g| g.node[9].op_type = "Transpose".into()), "perm"),
         (
             refused(|g| {
                 g.node[9].output[0] = "d".into();
@@ -437,17 +550,41 @@ fn trunks_whose_cells_do_not_fit_are_refused() {
     ] {
         assert!(text.contains(word), "{text}: expected {word}");
     }
-    // Of a series.
-    let mut proto = halved();
-    let series = |t: &mut pb::ValueInfoProto| {
-        if let Some(pb::type_proto::Value::TensorType(kind)) = t.r#type.as_mut().and_then(|t| t.value.as_mut()) {
-            kind.shape.as_mut().expect("a shape").dim.truncate(3);
-        }
+}
+
+#[test]
+fn trunks_of_series_whose_cells_do_not_fit_are_refused() {
+    let refused = |change: fn(&mut pb::GraphProto)| {
+        let mut proto = quartered();
+        change(graph(&mut proto));
+        Trunk::from_bytes("trunk.onnx", &proto.encode_to_vec()).expect_err("a trunk that does not fit").to_string()
     };
-    graph(&mut proto).input.iter_mut().for_each(series);
-    graph(&mut proto).initializer[0].dims.pop();
-    graph(&mut proto).initializer[0].raw_data.truncate(4 * 16 * CHANNELS * 2);
-    let node = &mut graph(&mut proto).node[0];
-    node.attribute = vec![ints("pads", &[0, 1]), ints("strides", &[2])];
-    assert!(refused_from(proto, |_| {}).contains("of images"));
+    for (text, word) in [
+        (refused(|g| g.node[0].attribute[2] = ints("pads", &[0, 0])), "[0, 3]"),
+        (refused(|g| g.node[0].attribute[3] = ints("strides", &[3])), "stride 1"),
+        (refused(|g| g.node[0].attribute[3] = ints("strides", &[2])), "stride 2 with kernel [4]"),
+        (refused(|g| g.node[9].attribute[0] = ints("perm", &[0, 1, 2])), "[0, 2, 1]"),
+        (refused(|g| g.node[9].input[0] = "b.sum".into()), "12 channels"),
+        (refused(|g| g.node[9].input[0] = "features".into()), "expected 4 of Cells"),
+        (refused(|g| g.node[10].input[0] = "delta.cells".into()), "behind Transpose"),
+        (refused(|g| g.node[10].input[1] = "a.w".into()), "[1, 1, -1]"),
+        (refused(|g| g.initializer[5].int64_data = vec![1, -1, 1]), "[1, 1, -1]"),
+        (refused(|g| g.node[10] = step("Relu", &["delta.turned"], "delta")), "behind Transpose"),
+        (
+            refused(|g| {
+                g.node[9].op_type = "DepthToSpace".into();
+                g.node[9].attribute = vec![int("blocksize", 4)];
+            }),
+            "over 2 axes",
+        ),
+        (
+            refused(|g| {
+                g.node.truncate(13);
+                g.node[12].output[0] = "log_std".into();
+            }),
+            "Transpose and Reshape behind",
+        ),
+    ] {
+        assert!(text.contains(word), "{text}: expected {word}");
+    }
 }

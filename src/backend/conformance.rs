@@ -15,7 +15,7 @@ use super::flow::{self, cut};
 use crate::model::reference::{compute, constant};
 
 /// The operators of the shipped models' graphs, and of trunks.
-const USED: [&str; 32] = [
+const USED: [&str; 33] = [
     "Abs",
     "Add",
     "Concat",
@@ -46,13 +46,14 @@ const USED: [&str; 32] = [
     "Squeeze",
     "Sub",
     "Tanh",
+    "Transpose",
     "Unsqueeze",
     "Where",
 ];
 
 /// Of those, the ones that stay with tract when a graph is cut: all on shapes, the passes of banks, and what is on maps
 /// of cells in every case of ONNX's, which give several channels.
-const NOT_IN_A_FLOW: [&str; 12] = [
+const NOT_IN_A_FLOW: [&str; 13] = [
     "Concat",
     "ConstantOfShape",
     "DepthToSpace",
@@ -64,6 +65,7 @@ const NOT_IN_A_FLOW: [&str; 12] = [
     "Shape",
     "Slice",
     "Split",
+    "Transpose",
     "Where",
 ];
 

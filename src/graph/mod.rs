@@ -35,7 +35,7 @@ pub use bank::{Bank, BankDesign, BankOutput, BankRecord, Edge, GraphError};
 #[cfg(feature = "ort")]
 pub(crate) use node::bind_shape;
 pub(crate) use node::{float_tensor, int, int_tensor, merge_twins, node, prune, supplant, tensor_info};
-pub(crate) use rules::{attribute, axis_of, broadcast, place};
+pub(crate) use rules::{attribute, axis_of, broadcast, place, whole_numbers};
 pub use value::{Condition, Value};
 
 use std::cell::RefCell;

@@ -32,3 +32,15 @@ pub(crate) fn broadcast(a: &[usize], b: &[usize]) -> Option<Vec<usize>> {
         })
         .collect()
 }
+
+/// The values of a tensor of whole numbers.
+pub(crate) fn whole_numbers(tensor: &pb::TensorProto) -> Option<Vec<i64>> {
+    if tensor.data_type != pb::tensor_proto::DataType::Int64 as i32 {
+        return None;
+    }
+    if !tensor.int64_data.is_empty() {
+        return Some(tensor.int64_data.clone());
+    }
+    let bytes = tensor.raw_data.chunks_exact(8);
+    Some(bytes.filter_map(|b| Some(i64::from_le_bytes(b.try_into().ok()?))).collect())
+}

@@ -9,7 +9,8 @@ use tract_onnx::pb;
 
 use super::ModelError;
 use super::bake::hexadecimal;
-use crate::graph::{Graph, IR_VERSION, OPSET, Value};
+use crate::graph::{Graph, IR_VERSION, OPSET, Value, whole_numbers};
+use crate::operator::CELL_SIDES;
 
 /// The tensor between the front end and the trunk: (batch, channel, y, x) or (batch, channel, sample).
 pub const FEATURES: &str = "features";
@@ -19,7 +20,7 @@ pub(super) const UNIT: &str = "unit";
 /// deviation, one channel each.
 const OUTPUTS: [&str; 2] = ["delta", "log_std"];
 /// Operators that keep every sample's place and sum in the same order wherever it lies.
-const OPERATORS: [&str; 6] = ["Conv", "Relu", "Tanh", "Sigmoid", "Add", "DepthToSpace"];
+const OPERATORS: [&str; 8] = ["Conv", "Relu", "Tanh", "Sigmoid", "Add", "DepthToSpace", "Transpose", "Reshape"];
 /// Key in the file's `metadata_props` of the first and last seed of the training set, a JSON array.
 const SEEDS_KEY: &str = "mollifier.seeds";
 
@@ -29,9 +30,11 @@ const SEEDS_KEY: &str = "mollifier.seeds";
 /// tensor's border, and there only, the trunk sees that the frame ends, and [`reach`](Self::reach) samples from a
 /// tile's inner border its outputs are those of the whole frame.
 ///
-/// A trunk for images may work at half the resolution in between: a convolution of 2 x 2 samples with stride 2 takes
-/// them to cells, with zeros beyond an odd end, and `DepthToSpace` gives each sample of a cell its own output. Tiles
-/// then begin at multiples of the [`alignment`](Self::alignment), so that every sample lies in the same cell.
+/// A trunk may work at a half, a quarter or an eighth of the resolution in between: one convolution whose kernel and
+/// stride are the side of a cell takes samples to cells, with zeros beyond an end that has only a part of one, and
+/// `DepthToSpace` (of a series, which that operator has no place for, `Transpose` and `Reshape`) gives each sample of a
+/// cell its own output. Tiles then begin at multiples of the [`alignment`](Self::alignment), so that every sample lies
+/// in the same cell.
 #[derive(Clone, Debug)]
 pub struct Trunk {
     path: String,
@@ -39,7 +42,7 @@ pub struct Trunk {
     axes: usize,
     channels: usize,
     reach: usize,
-    /// Samples along the side of the largest cell.
+    /// Samples along the side of a cell.
     alignment: usize,
     /// Which of the outputs are as large as whole cells.
     spread: [bool; 2],
@@ -87,8 +90,21 @@ impl Trunk {
         if names != OUTPUTS {
             return Err(fail("outputs", format!("got {names:?}, expected {OUTPUTS:?}")));
         }
-        let mut walk = Walk { path, axes, weights: HashMap::new(), known: HashMap::new(), alignment: 1, quarters: 0 };
+        let mut walk = Walk {
+            path,
+            axes,
+            weights: HashMap::new(),
+            sizes: HashMap::new(),
+            known: HashMap::new(),
+            cell: 1,
+            on_samples: 0,
+            on_cells: 0,
+        };
         for tensor in &graph.initializer {
+            if let Some(sizes) = whole_numbers(tensor) {
+                walk.sizes.insert(&tensor.name, sizes);
+                continue;
+            }
             let dims: Vec<usize> = tensor.dims.iter().map(|d| usize::try_from(*d).unwrap_or(0)).collect();
             let (count, float) = (dims.iter().product::<usize>(), pb::tensor_proto::DataType::Float as i32);
             if tensor.data_type != float || tensor.raw_data.len() != 4 * count {
@@ -109,13 +125,14 @@ impl Trunk {
             if tensor.channels != 1 {
                 return Err(fail(name, format!("got {} channels, expected 1", tensor.channels)));
             }
-            if tensor.grid == Grid::Cells {
-                return Err(fail(name, "got half the resolution, expected DepthToSpace behind it".to_owned()));
+            if matches!(tensor.grid, Grid::Cells | Grid::Turned) {
+                let message = format!("got cells, expected {} behind them", walk.way_back());
+                return Err(fail(name, message));
             }
             reach = reach.max(tensor.reach);
             *spread = tensor.grid == Grid::Spread;
         }
-        let (alignment, multiply_adds) = (walk.alignment, walk.quarters.div_ceil(SAMPLES));
+        let (alignment, multiply_adds) = (walk.cell, walk.on_samples + walk.on_cells.div_ceil(walk.samples()));
         let sha256 = hexadecimal(&Sha256::digest(bytes));
         let path = path.to_owned();
         Ok(Self { path, axes, channels, reach, alignment, spread, multiply_adds, seeds, sha256, graph })
@@ -215,19 +232,17 @@ fn entry(path: &str, graph: &pb::GraphProto) -> Result<(usize, usize), ModelErro
     }
 }
 
-/// Samples along the side of a cell, and in it.
-const CELL: usize = 2;
-const SAMPLES: usize = CELL * CELL;
-
 /// What a tensor has one value of every channel for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Grid {
     /// Every sample of the features.
     Samples,
-    /// Every cell of samples; the last ones may reach beyond an odd end.
+    /// Every cell of samples; the last ones may reach beyond an end.
     Cells,
-    /// Every sample of whole cells. Beyond an odd end one more than the features have, so that nothing but the end of
-    /// the trunk, where it is cut off, may come behind.
+    /// Every cell, with the samples of one side by side: (batch, cell, sample of the cell). Of series, on the way back.
+    Turned,
+    /// Every sample of whole cells. Beyond an end that has a part of a cell some more than the features have, so that
+    /// nothing but the end of the trunk, where they are cut off, may come behind.
     Spread,
 }
 
@@ -245,10 +260,14 @@ struct Walk<'a> {
     path: &'a str,
     axes: usize,
     weights: HashMap<&'a str, Vec<usize>>,
+    /// Constants of whole numbers.
+    sizes: HashMap<&'a str, Vec<i64>>,
     known: HashMap<&'a str, Tensor>,
-    alignment: usize,
-    /// Multiply-adds for each whole cell of samples.
-    quarters: usize,
+    /// Samples along the side of a cell: 1 until there are cells.
+    cell: usize,
+    /// Multiply-adds for each sample, and for each cell.
+    on_samples: usize,
+    on_cells: usize,
 }
 
 impl<'a> Walk<'a> {
@@ -258,6 +277,16 @@ impl<'a> Walk<'a> {
 
     fn tensor(&self, name: &str, place: &str) -> Result<Tensor, ModelError> {
         self.known.get(name).copied().ok_or_else(|| error(self.path, place, format!("{name} was not computed before")))
+    }
+
+    /// Samples of a cell.
+    fn samples(&self) -> usize {
+        self.cell.pow(u32::try_from(self.axes).unwrap_or(1))
+    }
+
+    /// What leads from cells back to samples.
+    fn way_back(&self) -> &'static str {
+        if self.axes == 1 { "Transpose and Reshape" } else { "DepthToSpace" }
     }
 
     fn step(&mut self, node: &'a pb::NodeProto) -> Result<(), ModelError> {
@@ -271,7 +300,11 @@ impl<'a> Walk<'a> {
         };
         let from = self.tensor(first, &place)?;
         if from.grid == Grid::Spread {
-            return self.fail(&place, format!("got {first} from DepthToSpace, expected nothing behind that"));
+            let message = format!("got {first} from {}, expected nothing behind that", self.way_back());
+            return self.fail(&place, message);
+        }
+        if (from.grid == Grid::Turned) != (node.op_type == "Reshape") {
+            return self.fail(&place, format!("got {first}, expected Reshape behind Transpose and nowhere else"));
         }
         let result = match (node.op_type.as_str(), &node.input[1..]) {
             ("Conv", [weights, bias @ ..]) if bias.len() < 2 => {
@@ -291,6 +324,8 @@ impl<'a> Walk<'a> {
             }
             ("Relu" | "Tanh" | "Sigmoid", []) => from,
             ("DepthToSpace", []) => self.spread(node, &place, from)?,
+            ("Transpose", []) => self.turned(node, &place, from)?,
+            ("Reshape", [sizes]) => self.reshaped(node, &place, from, sizes)?,
             (_, rest) => return self.fail(&place, format!("got {} inputs", rest.len() + 1)),
         };
         self.known.insert(output, result);
@@ -332,15 +367,17 @@ impl<'a> Walk<'a> {
                 }
                 "pads" if values.len() == pads.len() => pads = values,
                 "strides" if values.iter().all(|s| *s == 1) => {}
-                "strides" if values == [CELL; 2] && self.axes == 2 => strides = values,
+                "strides" if values.len() == self.axes && CELL_SIDES.iter().any(|c| values.iter().all(|s| s == c)) => {
+                    strides = values;
+                }
                 "group" if attribute.i == 1 => {}
                 "kernel_shape" if values == kernel => {}
                 name => {
                     return self.fail(
                         place,
                         format!(
-                            "got {name} = {:?}, expected stride 1 (or once 2, of images), one group, explicit pads and \
-                             kernel_shape as the weights",
+                            "got {name} = {:?}, expected stride 1 (or once {CELL_SIDES:?}, the same along every axis), \
+                             one group, explicit pads and kernel_shape as the weights",
                             attribute.ints
                         ),
                     );
@@ -348,20 +385,23 @@ impl<'a> Walk<'a> {
             }
         }
         let weights = shape.iter().product::<usize>();
-        if strides == [CELL; 2] {
-            if from.grid == Grid::Cells {
-                return self.fail(place, "got stride 2 at half the resolution, expected it once".to_owned());
+        if let Some(side) = strides.first().copied().filter(|s| *s > 1) {
+            if self.cell > 1 {
+                return self.fail(place, format!("got stride {side} behind another, expected it once"));
             }
-            if kernel != [CELL; 2] || dilations != [1; 2] || pads != [0, 0, 1, 1] {
+            let ends = [vec![0; self.axes], vec![side - 1; self.axes]].concat();
+            if kernel.iter().any(|k| *k != side) || dilations.iter().any(|d| *d != 1) || pads != ends {
                 let message = format!(
-                    "got stride 2 with kernel {kernel:?}, dilations {dilations:?} and pads {pads:?}, expected kernel \
-                     [2, 2], dilations [1, 1] and pads [0, 0, 1, 1]"
+                    "got stride {side} with kernel {kernel:?}, dilations {dilations:?} and pads {pads:?}, expected \
+                     kernel {:?}, dilations {:?} and pads {ends:?}",
+                    vec![side; self.axes],
+                    vec![1; self.axes]
                 );
                 return self.fail(place, message);
             }
-            self.quarters += weights;
-            self.alignment = CELL;
-            return Ok(Tensor { channels: shape[0], reach: from.reach + CELL - 1, grid: Grid::Cells });
+            self.on_cells += weights;
+            self.cell = side;
+            return Ok(Tensor { channels: shape[0], reach: from.reach + side - 1, grid: Grid::Cells });
         }
         if kernel.iter().any(|k| k % 2 == 0) {
             return self.fail(place, format!("got kernel {kernel:?}, expected odd sizes"));
@@ -371,32 +411,66 @@ impl<'a> Walk<'a> {
         if pads != expected {
             return self.fail(place, format!("got pads {pads:?}, expected {expected:?}, which keep the size"));
         }
-        let (cell, samples) = if from.grid == Grid::Cells { (CELL, 1) } else { (1, SAMPLES) };
-        self.quarters += samples * weights;
+        let (cell, count) = match from.grid {
+            Grid::Cells => (self.cell, &mut self.on_cells),
+            _ => (1, &mut self.on_samples),
+        };
+        *count += weights;
         let reach = from.reach + cell * half.iter().copied().max().unwrap_or(0);
         Ok(Tensor { channels: shape[0], reach, ..from })
     }
 
     /// Of one output channel, for which both orders of ONNX are the same.
     fn spread(&self, node: &pb::NodeProto, place: &str, from: Tensor) -> Result<Tensor, ModelError> {
+        let side = self.cell;
         for attribute in &node.attribute {
             match attribute.name.as_str() {
-                "blocksize" if attribute.i == CELL as i64 => {}
+                "blocksize" if attribute.i == side as i64 => {}
                 "mode" if [&b"CRD"[..], b"DCR"].contains(&attribute.s.as_slice()) => {}
                 name => {
-                    let message = format!("got {name} = {} {:?}, expected blocksize 2", attribute.i, attribute.s);
+                    let message = format!("got {name} = {} {:?}, expected blocksize {side}", attribute.i, attribute.s);
                     return self.fail(place, message);
                 }
             }
         }
-        if from.grid != Grid::Cells || from.channels != SAMPLES || !node.attribute.iter().any(|a| a.name == "blocksize")
-        {
-            let message = format!(
-                "got {} channels of {:?}, expected {SAMPLES} of Cells and blocksize 2: one for each sample",
-                from.channels, from.grid
-            );
+        if self.axes != 2 || !node.attribute.iter().any(|a| a.name == "blocksize") {
+            let message = format!("got it over {} axes, expected blocksize {side}, over 2 axes", self.axes);
             return self.fail(place, message);
         }
+        self.one_for_each_sample(place, from)?;
         Ok(Tensor { channels: 1, grid: Grid::Spread, ..from })
+    }
+
+    /// The samples of a cell side by side.
+    fn turned(&self, node: &pb::NodeProto, place: &str, from: Tensor) -> Result<Tensor, ModelError> {
+        let order = node.attribute.iter().find(|a| a.name == "perm").map(|a| a.ints.as_slice());
+        if self.axes != 1 || order != Some(&[0, 2, 1]) || node.attribute.len() > 1 {
+            let message = format!("got perm {order:?} over {} axes, expected [0, 2, 1] over 1", self.axes);
+            return self.fail(place, message);
+        }
+        self.one_for_each_sample(place, from)?;
+        Ok(Tensor { channels: 1, grid: Grid::Turned, ..from })
+    }
+
+    /// Cell behind cell.
+    fn reshaped(&self, node: &pb::NodeProto, place: &str, from: Tensor, to: &str) -> Result<Tensor, ModelError> {
+        let sizes = self.sizes.get(to);
+        if sizes.is_none_or(|s| *s != [1, 1, -1]) || !node.attribute.is_empty() {
+            return self.fail(place, format!("got {sizes:?}, expected an initializer of [1, 1, -1] and no attributes"));
+        }
+        Ok(Tensor { grid: Grid::Spread, ..from })
+    }
+
+    fn one_for_each_sample(&self, place: &str, from: Tensor) -> Result<(), ModelError> {
+        if from.grid == Grid::Cells && from.channels == self.samples() {
+            return Ok(());
+        }
+        let message = format!(
+            "got {} channels of {:?}, expected {} of Cells: one for each sample",
+            from.channels,
+            from.grid,
+            self.samples()
+        );
+        self.fail(place, message)
     }
 }

@@ -1,14 +1,23 @@
-//! Convolutions from samples to cells of 2 x 2, at half the resolution, and the way back from cells to samples.
+//! Convolutions from samples to cells of samples, at a half, a quarter or an eighth of the resolution, and the way back
+//! from cells to samples.
 
+use core::array::from_fn;
 use core::ops::Range;
 
 use super::convolution::{Activation, Convolution, ConvolutionShape, WIDEST};
 use super::place::Place;
 
-/// Samples along the side of a cell.
-pub const CELL: usize = 2;
-/// Samples of a cell.
-const SAMPLES: usize = CELL * CELL;
+/// Samples along the side of a cell that there are.
+pub const CELL_SIDES: [usize; 3] = [2, 4, 8];
+
+/// Rows and columns of samples in a cell: as many as each other, or, of a series, one row.
+pub type Cell = [usize; 2];
+
+/// Rows and columns of cells that a map of `size` (y, x) is covered by.
+#[must_use]
+pub fn covered(size: [usize; 2], cell: Cell) -> [usize; 2] {
+    from_fn(|d| size[d].div_ceil(cell[d]))
+}
 
 /// A convolution that takes each cell of samples to one value of every output channel.
 ///
@@ -19,30 +28,39 @@ const SAMPLES: usize = CELL * CELL;
 pub struct CellConvolution {
     /// Rows and columns of samples.
     size: [usize; 2],
+    cell: Cell,
     pointwise: Convolution,
 }
 
 impl CellConvolution {
     /// For maps of `size` (y, x) samples and `channels` read and made; `weights` with axes (output channel, input
-    /// channel, 2, 2), `bias` one for each output channel.
+    /// channel, row of the cell, column of the cell), `bias` one for each output channel.
     ///
     /// # Panics
-    /// If the lengths do not fit the channels.
+    /// If the lengths do not fit the channels, or the cell's columns are none of [`CELL_SIDES`].
     #[must_use]
-    pub fn new(size: [usize; 2], channels: [usize; 2], weights: &[f32], bias: &[f32], activation: Activation) -> Self {
+    pub fn new(
+        size: [usize; 2],
+        cell: Cell,
+        channels: [usize; 2],
+        weights: &[f32],
+        bias: &[f32],
+        activation: Activation,
+    ) -> Self {
+        assert!(CELL_SIDES.contains(&cell[1]), "cell {cell:?}: expected columns of {CELL_SIDES:?}");
         let shape = ConvolutionShape {
-            width: size[1].div_ceil(CELL),
-            channels: [SAMPLES * channels[0], channels[1]],
+            width: covered(size, cell)[1],
+            channels: [cell[0] * cell[1] * channels[0], channels[1]],
             kernel: [1, 1],
             dilation: [1, 1],
         };
-        Self { size, pointwise: Convolution::new(shape, weights, bias, activation) }
+        Self { size, cell, pointwise: Convolution::new(shape, weights, bias, activation) }
     }
 
     /// The rows of samples that the rows `rows` of cells are made of.
     #[must_use]
     pub fn reads(&self, rows: Range<usize>) -> Range<usize> {
-        CELL * rows.start..(CELL * rows.end).min(self.size[0])
+        self.cell[0] * rows.start..(self.cell[0] * rows.end).min(self.size[0])
     }
 
     /// Distance of planes in scratch space: not a power of two, which would let them take each other's place in a cache.
@@ -70,19 +88,22 @@ impl CellConvolution {
         (output, to): (&mut [f32], Place),
         scratch: &mut [f32],
     ) {
-        let (pitch, [height, width]) = (self.pitch(), self.size);
+        let (pitch, [height, width], [high, wide]) = (self.pitch(), self.size, self.cell);
         let scratch = &mut scratch[..self.scratch_len()];
         for y in rows {
-            for (channel, planes) in scratch.chunks_exact_mut(SAMPLES * pitch).enumerate() {
-                for (dy, planes) in planes.chunks_exact_mut(CELL * pitch).enumerate() {
-                    let (left, right) = planes.split_at_mut(pitch);
-                    let row = CELL * y + dy;
+            for (channel, planes) in scratch.chunks_exact_mut(high * wide * pitch).enumerate() {
+                for (dy, planes) in planes.chunks_exact_mut(wide * pitch).enumerate() {
+                    let row = high * y + dy;
                     if row < height {
                         let at = from.at(channel, row.cast_signed(), 0);
-                        part(&values[at..at + width], left, right);
+                        let part = match wide {
+                            2 => part::<2>,
+                            4 => part::<4>,
+                            _ => part::<8>,
+                        };
+                        part(&values[at..at + width], planes, pitch);
                     } else {
-                        left.fill(0.0);
-                        right.fill(0.0);
+                        planes.fill(0.0);
                     }
                 }
             }
@@ -92,43 +113,59 @@ impl CellConvolution {
     }
 }
 
-/// The even columns of a row to `left`, the odd ones to `right`, with a zero where the last one has no neighbour.
-fn part(row: &[f32], left: &mut [f32], right: &mut [f32]) {
-    let pairs = row.chunks_exact(CELL);
-    let whole = pairs.len();
-    if let [last] = pairs.remainder() {
-        (left[whole], right[whole]) = (*last, 0.0);
-    }
-    for ((pair, left), right) in pairs.zip(left).zip(right) {
-        (*left, *right) = (pair[0], pair[1]);
+/// Each of `C` columns of a row to a plane of its own, with a zero where the last cell has no sample.
+fn part<const C: usize>(row: &[f32], planes: &mut [f32], pitch: usize) {
+    let (whole, rest) = row.as_chunks::<C>();
+    for (column, plane) in planes.chunks_exact_mut(pitch).enumerate() {
+        for (value, samples) in plane.iter_mut().zip(whole) {
+            *value = samples[column];
+        }
+        if !rest.is_empty() {
+            plane[whole.len()] = rest.get(column).copied().unwrap_or(0.0);
+        }
     }
 }
 
-/// Write the rows `rows` of `columns` samples each, from four planes of cells: those of the upper left, the upper right,
-/// the lower left and the lower right sample of each.
+/// Write the rows `rows` of `columns` samples each, from one plane of cells for each sample of a cell, row by row.
 ///
 /// # Panics
-/// If rows that are read or written are not there.
+/// If rows that are read or written are not there, or the cell's columns are none of [`CELL_SIDES`].
 pub fn spread_cells(
     rows: Range<usize>,
     columns: usize,
+    cell: Cell,
+    values: (&[f32], Place),
+    output: (&mut [f32], Place),
+) {
+    match cell[1] {
+        2 => spread::<2>(rows, columns, cell[0], values, output),
+        4 => spread::<4>(rows, columns, cell[0], values, output),
+        8 => spread::<8>(rows, columns, cell[0], values, output),
+        other => panic!("cell of {other} columns: expected one of {CELL_SIDES:?}"),
+    }
+}
+
+fn spread<const C: usize>(
+    rows: Range<usize>,
+    columns: usize,
+    high: usize,
     (values, from): (&[f32], Place),
     (output, to): (&mut [f32], Place),
 ) {
-    let cells = columns.div_ceil(CELL);
     for y in rows {
-        let plane = |dx: usize| {
-            let at = from.at(y % CELL * CELL + dx, (y / CELL).cast_signed(), 0);
-            &values[at..at + cells]
-        };
-        let (left, right) = (plane(0), plane(1));
         let at = to.at(0, y.cast_signed(), 0);
-        let mut pairs = output[at..at + columns].chunks_exact_mut(CELL);
-        for ((pair, left), right) in pairs.by_ref().zip(left).zip(right) {
-            (pair[0], pair[1]) = (*left, *right);
+        let (whole, rest) = output[at..at + columns].as_chunks_mut::<C>();
+        let cells = columns.div_ceil(C);
+        let planes: [&[f32]; C] = from_fn(|dx| {
+            let at = from.at(y % high * C + dx, (y / high).cast_signed(), 0);
+            &values[at..at + cells]
+        });
+        let inner = planes.map(|plane| &plane[..whole.len()]);
+        for (i, samples) in whole.iter_mut().enumerate() {
+            *samples = from_fn(|dx| inner[dx][i]);
         }
-        if let [last] = pairs.into_remainder() {
-            *last = left[cells - 1];
+        for (sample, plane) in rest.iter_mut().zip(planes) {
+            *sample = plane[cells - 1];
         }
     }
 }
@@ -160,61 +197,79 @@ mod tests {
         (held, place)
     }
 
+    /// Of images and of series.
+    fn cell() -> impl Strategy<Value = Cell> {
+        (prop::sample::select(CELL_SIDES.to_vec()), any::<bool>())
+            .prop_map(|(c, series)| [if series { 1 } else { c }, c])
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
         #[test]
         fn cells_agree_with_the_twin(
-            size in [1usize..12, 1usize..90],
+            size in [1usize..20, 1usize..90],
+            cell in cell(),
             channels in [1usize..6, 1usize..12],
             block in 1usize..5,
             (relu, added) in any::<(bool, bool)>(),
             seed in 0usize..1000,
         ) {
             let ([h, w], [inputs, outputs]) = (size, channels);
-            let (rows, columns) = (h.div_ceil(2), w.div_ceil(2));
+            let ([rows, columns], [high, wide]) = (covered(size, cell), cell);
+            let samples = high * wide;
             let input = values(inputs * h * w, seed);
-            let weights = values(outputs * inputs * 4, seed + 1);
+            let weights = values(outputs * inputs * samples, seed + 1);
             let (bias, plus) = (values(outputs, seed + 2), values(outputs * rows * columns, seed + 3));
             let activation = if relu { Activation::Relu } else { Activation::None };
-            let convolution = CellConvolution::new(size, channels, &weights, &bias, activation);
+            let convolution = CellConvolution::new(size, cell, channels, &weights, &bias, activation);
             let mut scratch = vec![f32::NAN; convolution.scratch_len()];
             let out = Place::whole(rows, columns);
             let mut output = vec![f32::NAN; outputs * rows * columns];
             for y in (0..rows).step_by(block) {
                 let some = y..(y + block).min(rows);
                 // Nothing but the rows that it says it reads.
-                let (held, place) = ring(&input, size, 2 * block, convolution.reads(some.clone()));
+                let (held, place) = ring(&input, size, high * block, convolution.reads(some.clone()));
                 let plus = added.then_some((plus.as_slice(), out));
                 convolution.run(some, (&held, place), plus, (&mut output, out), &mut scratch);
             }
             for (i, got) in output.iter().enumerate() {
                 let (o, y, x) = (i / (rows * columns), i / columns % rows, i % columns);
                 let mut sum = f64::from(bias[o]);
-                for tap in 0..inputs * 4 {
-                    let (c, v, u) = (tap / 4, 2 * y + tap / 2 % 2, 2 * x + tap % 2);
+                let mut size = 1.0;
+                for tap in 0..inputs * samples {
+                    let (c, v, u) = (tap / samples, high * y + tap / wide % high, wide * x + tap % wide);
                     if v < h && u < w {
-                        sum += f64::from(weights[o * inputs * 4 + tap]) * f64::from(input[(c * h + v) * w + u]);
+                        let product =
+                            f64::from(weights[o * inputs * samples + tap]) * f64::from(input[(c * h + v) * w + u]);
+                        sum += product;
+                        size += product.abs();
                     }
                 }
                 let sum = if relu { sum.max(0.0) } else { sum } + if added { f64::from(plus[i]) } else { 0.0 };
-                prop_assert!((f64::from(*got) - sum).abs() < 1e-5, "{} for {} at {}, {}, {}", got, sum, o, y, x);
+                let error = (f64::from(*got) - sum).abs();
+                prop_assert!(error < 1e-6 * size, "{} for {} at {}, {}, {}", got, sum, o, y, x);
             }
         }
 
         #[test]
-        fn samples_come_back_from_cells(h in 1usize..12, w in 1usize..40, block in 1usize..5, seed in 0usize..1000) {
-            let (rows, columns) = (h.div_ceil(2), w.div_ceil(2));
-            let cells = values(4 * rows * columns, seed);
+        fn samples_come_back_from_cells(
+            [h, w] in [1usize..20, 1usize..40],
+            cell in cell(),
+            block in 1usize..5,
+            seed in 0usize..1000,
+        ) {
+            let ([rows, columns], [high, wide]) = (covered([h, w], cell), cell);
+            let cells = values(high * wide * rows * columns, seed);
             let mut output = vec![f32::NAN; h * w];
             for y in (0..h).step_by(block) {
                 let end = (y + block).min(h);
-                let (held, place) = ring(&cells, [rows, columns], block + 1, y / 2..end.div_ceil(2));
-                spread_cells(y..end, w, (&held, place), (&mut output, Place::whole(h, w)));
+                let (held, place) = ring(&cells, [rows, columns], block + 1, y / high..end.div_ceil(high));
+                spread_cells(y..end, w, cell, (&held, place), (&mut output, Place::whole(h, w)));
             }
             for (i, got) in output.iter().enumerate() {
                 let (y, x) = (i / w, i % w);
-                prop_assert_eq!(*got, cells[((y % 2 * 2 + x % 2) * rows + y / 2) * columns + x / 2]);
+                prop_assert_eq!(*got, cells[((y % high * wide + x % wide) * rows + y / high) * columns + x / wide]);
             }
         }
     }

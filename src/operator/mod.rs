@@ -17,7 +17,7 @@ mod simd;
 
 pub use axis::Border;
 pub use bank::{BankError, BoundBank, Derivative};
-pub use cells::{CELL, CellConvolution, spread_cells};
+pub use cells::{CELL_SIDES, Cell, CellConvolution, covered, spread_cells};
 pub use convolution::{Activation, Convolution, ConvolutionShape, WIDEST};
 pub use filter::SeriesFilter;
 pub use pass::instructions;

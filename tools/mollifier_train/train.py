@@ -41,7 +41,7 @@ AVERAGE = 0.995
 KEPT_OUT = 1 / 15
 """Share of the recordings, the last ones, that are not trained on; by those std is scaled."""
 ODD = 0.15
-"""Share of batches whose last row, and share of those whose last column, stands for what lies beyond an odd end."""
+"""Share of batches whose last rows, and of those whose last columns, are not there: a frame ends within a cell."""
 INTERVAL = 0.9
 """Share of the values that an interval is to hold."""
 
@@ -139,8 +139,9 @@ def fit(data: Examples, trunk: Network, recipe: Recipe, *, quiet: bool = False) 
                     x, y, w = (np.flip(values, axis) for values in (x, y, w))
         x, y, w = x.copy(), y.copy(), w.copy()
         if recipe.cell > 1:
-            for end in ((slice(None), -1), (slice(None), slice(None), -1)):
+            for axis in (2,) if data.series else (1, 2):
                 if rng.random() < ODD:
+                    end = (slice(None),) * axis + (slice(-int(rng.integers(1, recipe.cell)), None),)
                     x[end], w[end] = 0.0, 0.0
         trunk, mean, state, value = step(trunk, mean, state, x, y, w)
         sum_ += float(value)

@@ -305,12 +305,15 @@ DRAW: dict[str, Callable[[ModelFile, int], Example]] = {
 
 def examples(law: str, front_end: ModelFile, *, count: int, first_seed: int = FIRST_SEED) -> Examples:
     """Simulate `count` recordings and run the front end over each."""
-    drawn = [DRAW[law](front_end, seed) for seed in range(first_seed, first_seed + count)]
-    target = np.stack([d.target for d in drawn])
-    weights = [np.ones_like(d.target) if d.weight is None else d.weight for d in drawn]
-    return Examples(
-        features=np.stack([d.features for d in drawn]),
-        target=target,
-        weight=np.stack(weights),
-        series=front_end.contract["kind"] == "series",
-    )
+    series = front_end.contract["kind"] == "series"
+    first = DRAW[law](front_end, first_seed)
+    # Filled one by one: a second copy of thousands of recordings may be more than the machine has.
+    features = np.empty((count, *first.features.shape), np.float32)
+    target = np.empty((count, *first.target.shape), np.float32)
+    weight = np.ones_like(target)
+    for i in range(count):
+        drawn = first if i == 0 else DRAW[law](front_end, first_seed + i)
+        features[i], target[i] = drawn.features, drawn.target
+        if drawn.weight is not None:
+            weight[i] = drawn.weight
+    return Examples(features, target, weight, series)

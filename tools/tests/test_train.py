@@ -20,27 +20,34 @@ FIRST_SEED = 20_000
 """Not a training seed: these recordings are the test's own."""
 
 
-def trunk_of(channels: int, seed: int = 3, cell: int = 1) -> Trunk:
+def trunk_of(channels: int, seed: int = 3, cell: int = 1, *, series: bool = False, width: int = 16) -> Trunk:
     rng = np.random.default_rng(seed)
-    trunk = Trunk(rng.normal(size=channels), rng.uniform(0.5, 2, channels), cell=cell, key=jax.random.key(seed))
+    mean, scale = rng.normal(size=channels), rng.uniform(0.5, 2, channels)
+    trunk = Trunk(mean, scale, series=series, cell=cell, width=width, key=jax.random.key(seed))
     heads = (jax.random.normal(jax.random.key(9), trunk.heads[0].shape) * 0.1, trunk.heads[1])
     return eqx.tree_at(lambda t: t.heads, trunk, heads)
 
 
-@pytest.mark.parametrize("cell", [1, 2])
-@pytest.mark.parametrize("shape", [(18, 22), (19, 22), (18, 23), (19, 23)])
-def test_exported_trunk_computes_the_same(tmp_path: Path, cell: int, shape: tuple[int, int]) -> None:
-    trunk = trunk_of(7, cell=cell)
+@pytest.mark.parametrize(
+    ("cell", "shape"),
+    [
+        *((cell, shape) for cell in (1, 2, 4) for shape in ((18, 22), (19, 22), (18, 23), (19, 23))),
+        *((cell, (samples,)) for cell in (1, 2, 4, 8) for samples in (64, 65, 67, 71)),
+    ],
+)
+def test_exported_trunk_computes_the_same(tmp_path: Path, cell: int, shape: tuple[int, ...]) -> None:
+    series = len(shape) == 1
+    trunk = trunk_of(7, cell=cell, series=series)
     export(trunk, tmp_path / "trunk.onnx", seeds=(5, 6))
     features = np.random.default_rng(0).normal(size=(1, 7, *shape)).astype(np.float32)
     session = onnxruntime.InferenceSession(str(tmp_path / "trunk.onnx"), providers=["CPUExecutionProvider"])
     got = session.run(["delta", "log_std"], {"features": features})
-    whole = [(0, 0), (0, 0), *((0, -n % cell) for n in shape)]
-    for g, expected in zip(got, trunk(np.moveaxis(np.pad(features, whole), 1, -1)), strict=True):
-        np.testing.assert_allclose(g[:, 0], expected, atol=2e-5)
+    whole = np.pad(features, [(0, 0), (0, 0), *((0, -n % cell) for n in shape)])
+    for g, expected in zip(got, trunk(np.moveaxis(whole[:, :, None] if series else whole, 1, -1)), strict=True):
+        np.testing.assert_allclose(g[:, 0], expected[:, 0] if series else expected, atol=2e-5)
     weights = [t for t in onnx.load(tmp_path / "trunk.onnx").graph.initializer if t.name.endswith(".w")]
     count = sum(int(np.prod(t.dims)) for t in weights)
-    assert trunk.multiply_adds() == -(-count // cell**2) <= BUDGET
+    assert trunk.multiply_adds() == -(-count // cell ** len(shape)) <= BUDGET
 
 
 def test_std_is_scaled_by_what_was_kept_out() -> None:
@@ -56,9 +63,9 @@ def test_std_is_scaled_by_what_was_kept_out() -> None:
     assert np.mean(np.abs(target - delta) <= 1.6449 * np.exp(wider)) == pytest.approx(0.9, abs=1e-3)
 
 
-def test_a_series_has_no_cells() -> None:
-    with pytest.raises(ValueError, match="cell"):
-        Trunk(np.zeros(4), np.ones(4), series=True, cell=2, key=jax.random.key(0))
+def test_cells_of_other_sizes_are_refused() -> None:
+    with pytest.raises(ValueError, match="cell: got 3"):
+        Trunk(np.zeros(4), np.ones(4), cell=3, key=jax.random.key(0))
 
 
 def test_a_trunk_over_the_budget_is_refused(tmp_path: Path) -> None:
@@ -68,27 +75,38 @@ def test_a_trunk_over_the_budget_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("mollifier")
-def test_a_tiny_training_beats_the_closed_form(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("law", "count", "recipe"),
+    [
+        ("heat", 24, Recipe(steps=120)),
+        ("langevin", 300, Recipe(steps=200, batch=32, width=12, dilations=(1, 2, 4), cell=4)),
+    ],
+    ids=["image", "series"],
+)
+def test_a_tiny_training_beats_the_closed_form(tmp_path: Path, law: str, count: int, recipe: Recipe) -> None:
     """From simulation to the model file, judged on recordings that it was not trained on."""
-    command.bake(SPEC, tmp_path / "front-end.onnx", front_end=True)
+    spec = command.MODELS / f"{law}-closed-form.toml"
+    command.bake(spec, tmp_path / "front-end.onnx", front_end=True)
     front_end = ModelFile(tmp_path / "front-end.onnx")
-    data = training_sets.examples("heat", front_end, count=24, first_seed=FIRST_SEED)
+    data = training_sets.examples(law, front_end, count=count, first_seed=FIRST_SEED)
     assert np.isfinite(data.features).all() and np.isfinite(data.target).all()
-    recipe = Recipe(steps=120)
     trunk = fit(data, untrained(data, recipe), recipe, quiet=True)
-    held_out = training_sets.examples("heat", front_end, count=8, first_seed=FIRST_SEED + 500)
+    held_out = training_sets.examples(law, front_end, count=count // 3, first_seed=FIRST_SEED + 500)
     delta = np.asarray(trunk(held_out.features)[0])
     # Held to the measure of the loss: a large error of one noisy recording must not hide the others.
-    target = np.clip(held_out.target, -2, 2)
-    closed = np.mean(target**2, axis=(1, 2))
-    assert np.mean(np.mean((target - delta) ** 2, axis=(1, 2)) / (0.003 + closed)) < np.mean(closed / (0.003 + closed))
+    most = 8 if data.series else 2
+    target = np.clip(held_out.target, -most, most)
+    closed = np.mean(held_out.weight * target**2, axis=(1, 2))
+    learned = np.mean(held_out.weight * (target - delta) ** 2, axis=(1, 2))
+    assert np.mean(learned / (0.003 + closed)) < np.mean(closed / (0.003 + closed))
 
-    export(trunk, tmp_path / "trunk.onnx", seeds=(FIRST_SEED, FIRST_SEED + 23))
-    command.bake(SPEC, tmp_path / "model.onnx", trunk=tmp_path / "trunk.onnx")
+    export(trunk, tmp_path / "trunk.onnx", seeds=(FIRST_SEED, FIRST_SEED + count - 1))
+    command.bake(spec, tmp_path / "model.onnx", trunk=tmp_path / "trunk.onnx")
     model = ModelFile(tmp_path / "model.onnx")
-    assert model.contract["provenance"]["seeds"] == [FIRST_SEED, FIRST_SEED + 23]
+    assert model.contract["provenance"]["seeds"] == [FIRST_SEED, FIRST_SEED + count - 1]
     assert model.contract["trunk"]["multiply_adds"] == trunk.multiply_adds()
     assert model.contract["trunk"]["features"] == front_end.contract["features"]
+    assert set(model.contract["alignment"]) == {recipe.cell}
     command.call(["verify", tmp_path / "model.onnx"])
 
 

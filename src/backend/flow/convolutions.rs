@@ -6,9 +6,9 @@ use std::collections::HashMap;
 use tract_onnx::pb;
 
 use super::Action;
-use super::fuse::whole_numbers;
-use crate::graph::attribute;
-use crate::operator::{Activation, CELL, CellConvolution, Convolution, ConvolutionShape};
+use super::cut::rows_and_columns;
+use crate::graph::{attribute, whole_numbers};
+use crate::operator::{Activation, CELL_SIDES, Cell, CellConvolution, Convolution, ConvolutionShape, covered};
 
 /// One operator: what it replaces, and how it is computed.
 #[derive(Debug)]
@@ -21,9 +21,25 @@ pub(super) struct Found {
     pub(super) nodes: Vec<usize>,
 }
 
-/// Rows and columns of cells of a map's.
-pub(super) fn cells(tile: &[usize]) -> Vec<usize> {
-    tile.iter().map(|n| n.div_ceil(CELL)).collect()
+/// The cells that a graph's convolutions take samples to.
+///
+/// A series is one row. A graph that has cells of several sizes has none for us: no trunk is like that.
+pub(super) fn cell(graph: &pb::GraphProto) -> Option<Cell> {
+    let strides = graph.node.iter().filter(|n| n.op_type == "Conv").filter_map(|n| attribute(n, "strides"));
+    let mut cells = strides.map(|a| &a.ints).filter(|s| s.iter().any(|n| *n != 1));
+    let first = cells.next()?;
+    let side = usize::try_from(*first.first()?).ok().filter(|n| CELL_SIDES.contains(n))?;
+    let even = first.iter().all(|n| n == &first[0]) && cells.all(|other| other == first);
+    match first.len() {
+        1 if even => Some([1, side]),
+        2 if even => Some([side; 2]),
+        _ => None,
+    }
+}
+
+/// The shape (y, x) or (sample) of the cells of a map.
+pub(super) fn on_cells(cell: Cell, tile: &[usize]) -> Vec<usize> {
+    covered(rows_and_columns(tile), cell)[2 - tile.len()..].to_vec()
 }
 
 /// The convolutions of stride 1, one group and odd kernels with zeros that keep the size, of samples and of cells; those
@@ -41,14 +57,22 @@ pub(super) fn find(graph: &pb::GraphProto, shapes: &HashMap<String, Vec<usize>>,
             _ => None,
         }
     };
+    let cell = cell(graph);
     let mut found: Vec<Found> = Vec::new();
     for (i, node) in graph.node.iter().enumerate() {
-        if node.op_type == "DepthToSpace" {
-            let slice = node.output.first().and_then(|name| only_reader(name)).filter(|(_, n)| n.op_type == "Slice");
-            found.extend(spread((i, node), slice, &weights, shapes, tile));
+        if let (Some(cell), "DepthToSpace" | "Transpose") = (cell, node.op_type.as_str()) {
+            let behind = |node: &pb::NodeProto, operator| {
+                node.output.first().and_then(|name| only_reader(name)).filter(|(_, n)| n.op_type == operator)
+            };
+            let mut nodes = vec![(i, node)];
+            if node.op_type == "Transpose" {
+                nodes.extend(behind(node, "Reshape"));
+            }
+            nodes.extend(nodes.last().and_then(|(_, last)| behind(last, "Slice")));
+            found.extend(spread(&nodes, cell, &weights, shapes, tile));
             continue;
         }
-        let Some(bound) = Bound::new(node, &weights, shapes, tile) else { continue };
+        let Some(bound) = Bound::new(node, cell, &weights, shapes, tile) else { continue };
         let mut one = (vec![node.input[0].clone()], node.output[0].clone(), vec![i]);
         let mut activation = Activation::None;
         if let Some((at, relu)) = only_reader(&one.1).filter(|(_, n)| n.op_type == "Relu") {
@@ -99,14 +123,15 @@ struct Bound {
 
 enum Way {
     Keeping(ConvolutionShape),
-    /// From samples to cells: the rows and columns of samples, and the channels.
-    ToCells([usize; 2], [usize; 2]),
+    /// From samples to cells: the rows and columns of samples, the cell, and the channels.
+    ToCells([usize; 2], Cell, [usize; 2]),
 }
 
 impl Bound {
     /// `None` where ours does not compute it.
     fn new(
         conv: &pb::NodeProto,
+        cell: Option<Cell>,
         weights: &HashMap<&str, &pb::TensorProto>,
         shapes: &HashMap<String, Vec<usize>>,
         tile: &[usize],
@@ -132,25 +157,28 @@ impl Bound {
             let shape = shapes.get(name);
             shape.is_some_and(|s| s.len() == axes + 2 && s[..2] == [1, channels] && s[2..] == *grid)
         };
-        let coarse = cells(tile);
+        let coarse = cell.map(|cell| on_cells(cell, tile));
         let bias = match conv.input.get(2).filter(|n| !n.is_empty()) {
             Some(name) => floats(weights.get(name.as_str())?)?,
             None => vec![0.0; outputs],
         };
-        let way = if let ([rows, columns], true) = (tile, strides == [CELL as i64; 2]) {
-            let whole = *spatial == [CELL; 2] && pads == [0, 0, 1, 1] && dilations == [1, 1];
-            let fit = on(tile, &conv.input[0], inputs) && on(&coarse, &conv.output[0], outputs);
+        let way = if let (Some(cell), Some(coarse), true) = (cell, &coarse, strides.iter().any(|s| *s != 1)) {
+            // All of an axis's samples beyond the frame's end, as many as the last cell may lack.
+            let side = cell[1] as i64;
+            let ends = pads[..axes].iter().all(|p| *p == 0) && pads[axes..].iter().all(|p| *p == side - 1);
+            let whole = spatial.iter().all(|k| *k == cell[1]) && ends && dilations.iter().all(|d| *d == 1);
+            let fit = on(tile, &conv.input[0], inputs) && on(coarse, &conv.output[0], outputs);
             if !(whole && fit) {
                 return None;
             }
-            Way::ToCells([*rows, *columns], [inputs, outputs])
+            Way::ToCells(rows_and_columns(tile), cell, [inputs, outputs])
         } else {
             let kept = (0..axes).all(|a| {
                 let half = (spatial[a] / 2) as i64 * dilations[a];
                 spatial[a] % 2 == 1 && pads[a] == half && pads[a + axes] == half && strides[a] == 1
             });
-            let grid = [tile, &coarse]
-                .into_iter()
+            let grid = std::iter::once(tile)
+                .chain(coarse.as_deref())
                 .find(|grid| on(grid, &conv.output[0], outputs) && on(grid, &conv.input[0], inputs))?;
             let pair = |values: &[usize]| if axes == 1 { [1, values[0]] } else { [values[0], values[1]] };
             if !kept || pair(spatial)[0] > Convolution::MOST_ROWS {
@@ -171,41 +199,46 @@ impl Bound {
         let Self { way, weights, bias } = self;
         match way {
             Way::Keeping(shape) => Action::Convolution(Box::new(Convolution::new(*shape, weights, bias, activation))),
-            Way::ToCells(size, channels) => {
-                Action::Cells(Box::new(CellConvolution::new(*size, *channels, weights, bias, activation)))
+            Way::ToCells(size, cell, channels) => {
+                Action::Cells(Box::new(CellConvolution::new(*size, *cell, *channels, weights, bias, activation)))
             }
         }
     }
 }
 
 /// Of one output channel, up to the cut behind it that takes off what lies beyond an odd end.
+///
+/// `nodes`: of an image `DepthToSpace`; of a series, which that operator has no place for, `Transpose`, which lays the
+/// samples of a cell side by side, and `Reshape`. Then `Slice`, if it is there.
 fn spread(
-    (at, node): (usize, &pb::NodeProto),
-    slice: Option<(usize, &pb::NodeProto)>,
+    nodes: &[(usize, &pb::NodeProto)],
+    cell: Cell,
     constants: &HashMap<&str, &pb::TensorProto>,
     shapes: &HashMap<String, Vec<usize>>,
     tile: &[usize],
 ) -> Option<Found> {
     let is_map = |name: &String, channels: usize, size: &[usize]| {
-        shapes.get(name).is_some_and(|s| s.len() == 4 && s[..2] == [1, channels] && s[2..] == *size)
+        shapes.get(name).is_some_and(|s| s.len() == 2 + size.len() && s[..2] == [1, channels] && s[2..] == *size)
     };
-    let fits = tile.len() == 2
-        && attribute(node, "blocksize")?.i == CELL as i64
-        && is_map(node.input.first()?, CELL * CELL, &cells(tile));
-    let (mut output, mut nodes) = (node.output.first()?, vec![at]);
     let starts_first = |slice: &pb::NodeProto| {
         let starts = slice.input.get(1).and_then(|name| whole_numbers(constants.get(name.as_str())?));
         slice.input.len() == 4 && starts.is_some_and(|s| s.iter().all(|n| *n == 0))
     };
-    if let Some((at, slice)) = slice.filter(|(_, slice)| starts_first(slice)) {
-        output = slice.output.first()?;
-        nodes.push(at);
-    }
-    (fits && is_map(output, 1, tile)).then(|| Found {
-        inputs: vec![node.input[0].clone()],
+    let mut nodes = nodes.to_vec();
+    nodes.pop_if(|(_, last)| last.op_type == "Slice" && !starts_first(last));
+    let spreads = match nodes.as_slice() {
+        [(_, one), ..] if one.op_type == "DepthToSpace" => attribute(one, "blocksize")?.i == cell[1] as i64,
+        [(_, one), (_, two), ..] => attribute(one, "perm")?.ints == [0, 2, 1] && two.op_type == "Reshape",
+        _ => false,
+    };
+    let (first, last) = (nodes.first()?.1, nodes.last()?.1);
+    let (input, output) = (first.input.first()?, last.output.first()?);
+    let fits = is_map(input, cell[0] * cell[1], &on_cells(cell, tile)) && is_map(output, 1, tile);
+    (spreads && fits).then(|| Found {
+        inputs: vec![input.clone()],
         output: output.clone(),
-        action: Action::Spread,
-        nodes,
+        action: Action::Spread(cell),
+        nodes: nodes.iter().map(|(at, _)| *at).collect(),
     })
 }
 

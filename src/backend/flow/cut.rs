@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use tract_onnx::pb;
 
-use super::convolutions::{cells, find, floats};
+use super::convolutions::{cell, find, floats, on_cells};
 use super::fuse::{Group, fuse};
 use super::{Action, Flow, Recipe, Stack, Task};
 use crate::graph::{BankRecord, Edge, int, merge_twins, node, prune, supplant};
@@ -54,8 +54,10 @@ pub(in crate::backend) fn cut(
     let mut actions = Vec::new();
     replace_banks(&mut graph, banks, dropped, tile, &mut actions)?;
     let mut grids = vec![tile.to_vec()];
-    if replace_convolutions(&mut graph, shapes, tile, &mut actions) && cells(tile) != tile {
-        grids.push(cells(tile));
+    // Asked before its convolutions are replaced.
+    let coarse = cell(&graph).map(|cell| on_cells(cell, tile)).filter(|cells| cells != tile);
+    if replace_convolutions(&mut graph, shapes, tile, &mut actions) {
+        grids.extend(coarse);
     }
     for grid in grids {
         fuse(&mut graph, shapes, &grid, |Group { inputs, outputs, program }| {
@@ -110,17 +112,17 @@ fn replace_convolutions(
     tile: &[usize],
     actions: &mut Vec<Option<Action>>,
 ) -> bool {
-    let (mut gone, mut on_cells) = (HashSet::new(), false);
+    let (mut gone, mut any_cells) = (HashSet::new(), false);
     for found in find(graph, shapes, tile) {
         let Some((last, others)) = found.nodes.split_last() else { continue };
-        on_cells |= matches!(found.action, Action::Cells(_) | Action::Spread);
+        any_cells |= matches!(found.action, Action::Cells(_) | Action::Spread(_));
         actions.push(Some(found.action));
         graph.node[*last] = stand_in(actions, &found.inputs, &[found.output]);
         gone.extend(others.iter().copied());
     }
     let mut at = 0..;
     graph.node.retain(|_| at.next().is_none_or(|i| !gone.contains(&i)));
-    on_cells
+    any_cells
 }
 
 /// The flow of the stand-ins and the rest; `None` where the rest reads what the flow makes.
@@ -205,7 +207,7 @@ fn split(
 }
 
 /// A series is one row.
-fn rows_and_columns(size: &[usize]) -> [usize; 2] {
+pub(super) fn rows_and_columns(size: &[usize]) -> [usize; 2] {
     match *size {
         [rows, columns] => [rows, columns],
         _ => [1, size.iter().product()],

@@ -11,7 +11,7 @@ use tract_onnx::pb;
 use super::convolutions::floats;
 use super::lower::{Function, Step, Value, Wanted};
 use super::pointwise::Pointwise;
-use crate::graph::attribute;
+use crate::graph::{attribute, whole_numbers};
 use crate::operator::Operand;
 
 /// Steps up to which a tensor is computed again by the next group that reads it.
@@ -381,16 +381,4 @@ impl<'a> Writer<'a> {
 fn number(tensor: &pb::TensorProto) -> Option<f32> {
     let one = tensor.dims.iter().product::<i64>() == 1;
     if one { floats(tensor)?.first().copied() } else { None }
-}
-
-/// The values of a tensor of whole numbers.
-pub(super) fn whole_numbers(tensor: &pb::TensorProto) -> Option<Vec<i64>> {
-    if tensor.data_type != pb::tensor_proto::DataType::Int64 as i32 {
-        return None;
-    }
-    if !tensor.int64_data.is_empty() {
-        return Some(tensor.int64_data.clone());
-    }
-    let bytes = tensor.raw_data.chunks_exact(8);
-    Some(bytes.filter_map(|b| Some(i64::from_le_bytes(b.try_into().ok()?))).collect())
 }

@@ -2,8 +2,8 @@
 //!
 //! One operator after the other on whole maps is bound by memory. Here a few rows go through every operator while
 //! they are in the cache, and of what lies between the operators only the rows are kept that are still to be read:
-//! memory grows with a frame's width and not with its height. A trunk that works at half the resolution has tensors of
-//! half as many rows and columns, which go through in the same order.
+//! memory grows with a frame's width and not with its height. A trunk that works on cells of samples has tensors of
+//! fewer rows and columns, which go through in the same order.
 
 mod convolutions;
 mod cut;
@@ -25,7 +25,7 @@ use smallvec::SmallVec;
 
 use super::Rows;
 use crate::operator::{
-    BoundBank, CELL, CellConvolution, Convolution, Operand, Operator, Place, Program, WIDEST, spread_cells,
+    BoundBank, Cell, CellConvolution, Convolution, Operand, Operator, Place, Program, WIDEST, spread_cells,
 };
 use pointwise::Pointwise;
 use schedule::{BLOCK, Memory, Read, Schedule, Step, TaskShape, TensorShape, schedule};
@@ -45,7 +45,7 @@ enum Action {
     /// From samples to cells, likewise.
     Cells(Box<CellConvolution>),
     /// From cells back to samples.
-    Spread,
+    Spread(Cell),
     Pointwise(Box<Pointwise>),
 }
 
@@ -237,7 +237,9 @@ impl Flow {
                             let plus = (reads.len() > 1).then(|| input(1));
                             convolution.run(rows.clone(), input(0), plus, (made[0].as_mut(), place(0)), scratch);
                         }
-                        Action::Spread => spread_cells(rows.clone(), width, input(0), (made[0].as_mut(), place(0))),
+                        Action::Spread(cell) => {
+                            spread_cells(rows.clone(), width, *cell, input(0), (made[0].as_mut(), place(0)));
+                        }
                     }
                     for (t, made) in makes.iter().zip(made) {
                         match (tensors[*t].slot, made) {
@@ -292,7 +294,7 @@ impl Task {
             Action::Pointwise(program) => program.scratch_len(),
             Action::Cells(convolution) => convolution.scratch_len(),
             Action::Convolution(convolution) => convolution.scratch_len(),
-            Action::Spread | Action::Rows { .. } => 0,
+            Action::Spread(_) | Action::Rows { .. } => 0,
         }
     }
 
@@ -306,7 +308,7 @@ impl Task {
                 y.cast_signed() - reach..y.cast_signed() + reach + 1
             }
             Action::Cells(convolution) if i == 0 => signed(convolution.reads(y..y + 1)),
-            Action::Spread => same(y / CELL),
+            Action::Spread(cell) => same(y / cell[0]),
             Action::Convolution(_) | Action::Cells(_) | Action::Pointwise(_) | Action::Rows { .. } => same(y),
         };
         let height = self.makes.first().map_or(0, |t| recipe.size_of(*t)[0]);

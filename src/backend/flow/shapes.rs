@@ -7,8 +7,7 @@ use std::collections::HashMap;
 
 use tract_onnx::pb;
 
-use super::fuse::whole_numbers;
-use crate::graph::{attribute, axis_of, broadcast, place};
+use crate::graph::{attribute, axis_of, broadcast, place, whole_numbers};
 
 type Shape = Vec<usize>;
 
@@ -97,10 +96,16 @@ impl Known {
                 kept.map(|(_, n)| *n).collect()
             }
             "Reshape" => {
-                let wanted = numbers(1)?;
-                // Sizes of 0 and -1 have meanings of their own.
-                let plain = wanted.iter().map(|n| usize::try_from(*n).ok().filter(|n| *n > 0));
-                plain.collect::<Option<Shape>>()?
+                let (wanted, all) = (numbers(1)?, first.iter().product::<usize>());
+                // A size of 0 has a meaning of its own; of -1 there may be one, which takes what is left.
+                let said = wanted.iter().filter(|n| **n != -1);
+                let said = said.map(|n| usize::try_from(*n).ok().filter(|n| *n > 0)).collect::<Option<Shape>>()?;
+                let open = (wanted.len() - said.len() == 1).then(|| all / said.iter().product::<usize>());
+                wanted.iter().map(|n| usize::try_from(*n).ok().or(open)).collect::<Option<Shape>>()?
+            }
+            "Transpose" => {
+                let order = attribute(node, "perm")?.ints.iter();
+                order.map(|d| first.get(usize::try_from(*d).ok()?).copied()).collect::<Option<Shape>>()?
             }
             "ReduceSum" | "ReduceMean" | "ReduceMin" => {
                 let axes = attribute(node, "axes").map(|a| &a.ints).or_else(|| numbers(1))?;

@@ -1,20 +1,23 @@
-//! Trunks at half the resolution alone, of all sizes, against the reference in double precision and against themselves
+//! Trunks on cells alone, of images and of series, of all sizes, against the reference in double precision and against themselves
 //! in tiles.
 
 use std::collections::HashMap;
 
-use ndarray::{ArrayD, IxDyn};
+use ndarray::{ArrayD, Axis, IxDyn, Slice};
 use proptest::prelude::*;
 use tract_onnx::pb;
 
 use super::{Cut, Given, cut, groups_of_rows, shapes};
 use crate::graph::{float_tensor, int, int_tensor, node, tensor_info};
 use crate::model::reference::compute;
+use crate::operator::CELL_SIDES;
 
-/// A trunk's design: channels of the features and of the layers, and for each layer its dilation, its activation, and
-/// whether what it is given is added.
+/// A trunk's design: samples along the side of a cell, of an image or a series, channels of the features and of the
+/// layers, and for each layer its dilation, its activation, and whether what it is given is added.
 #[derive(Clone, Debug)]
 struct Design {
+    side: usize,
+    series: bool,
     channels: usize,
     width: usize,
     layers: Vec<(usize, &'static str, bool)>,
@@ -24,7 +27,16 @@ struct Design {
 impl Design {
     /// Samples around an output that it depends on.
     fn reach(&self) -> usize {
-        2 * self.layers.iter().map(|l| l.0).sum::<usize>() + 1
+        self.side * self.layers.iter().map(|l| l.0).sum::<usize>() + self.side - 1
+    }
+
+    fn axes(&self) -> usize {
+        if self.series { 1 } else { 2 }
+    }
+
+    /// The shape of a map: of a series its columns alone.
+    fn shape(&self, [rows, columns]: [usize; 2]) -> Vec<usize> {
+        if self.series { vec![columns] } else { vec![rows, columns] }
     }
 
     fn graph(&self) -> pb::GraphProto {
@@ -32,44 +44,43 @@ impl Design {
             input: vec![tensor_info("features", &[])],
             output: vec![tensor_info("delta", &[]), tensor_info("log_std", &[])],
             initializer: vec![
-                int_tensor("two", &[-2]),
+                int_tensor("lead", &[2]),
                 int_tensor("end", &[i64::MAX]),
                 int_tensor("zero", &[0]),
-                int_tensor("zeros", &[0, 0]),
-                int_tensor("axes", &[2, 3]),
+                int_tensor("zeros", &[0, 0][..self.axes()]),
+                int_tensor("axes", &[2, 3][..self.axes()]),
+                int_tensor("row", &[1, 1, -1]),
             ],
             node: vec![
                 node("Shape", &["features"], &["shape"], Vec::new()),
-                node("Slice", &["shape", "two", "end", "zero"], &["size"], Vec::new()),
+                node("Slice", &["shape", "lead", "end", "zero"], &["size"], Vec::new()),
             ],
             ..Default::default()
         };
-        let mut conv = |from: &str, to: &str, dims: [usize; 4], attribute: Vec<pb::AttributeProto>| {
+        let mut conv = |from: &str, to: &str, [made, read, side]: [usize; 3], attribute: Vec<pb::AttributeProto>| {
+            let dims = [vec![made, read], vec![side; self.axes()]].concat();
             let taps: usize = dims[1..].iter().product();
             let scale = (taps as f32).sqrt().recip();
             let value = |i: usize| ((i * 13 + self.seed * 7 + to.len()) as f32 * 0.71).sin() * scale;
             let weights: Vec<f32> = (0..taps * dims[0]).map(value).collect();
             let bias: Vec<f32> = (0..dims[0]).map(value).collect();
             let name = |part: &str| format!("{to}.{part}");
-            graph.initializer.push(float_tensor(&name("w"), dims.map(|d| d as i64).to_vec(), &weights));
+            graph.initializer.push(float_tensor(&name("w"), dims.iter().map(|d| *d as i64).collect(), &weights));
             graph.initializer.push(float_tensor(&name("b"), vec![dims[0] as i64], &bias));
             graph.node.push(node("Conv", &[from, &name("w"), &name("b")], &[to], attribute));
         };
-        let (n, mut nodes) = (self.width, Vec::new());
-        conv(
-            "features",
-            "enter",
-            [n, self.channels, 2, 2],
-            vec![ints("strides", &[2; 2]), ints("pads", &[0, 0, 1, 1])],
-        );
+        let (n, side, axes, mut nodes) = (self.width, self.side, self.axes(), Vec::new());
+        let ends = [vec![0; axes], vec![side as i64 - 1; axes]].concat();
+        let strides = vec![side as i64; axes];
+        conv("features", "enter", [n, self.channels, side], vec![ints("strides", &strides), ints("pads", &ends)]);
         for (i, (dilation, _, _)) in self.layers.iter().enumerate() {
             let d = *dilation as i64;
-            let attributes = vec![ints("dilations", &[d; 2]), ints("pads", &[d; 4])];
-            conv(&format!("h{i}"), &format!("conv{i}"), [n, n, 3, 3], attributes);
+            let attributes = vec![ints("dilations", &vec![d; axes]), ints("pads", &vec![d; 2 * axes])];
+            conv(&format!("h{i}"), &format!("conv{i}"), [n, n, 3], attributes);
         }
         let last = format!("h{}", self.layers.len());
         for head in ["delta", "log_std"] {
-            conv(&last, &format!("{head}.cells"), [4, n, 1, 1], Vec::new());
+            conv(&last, &format!("{head}.cells"), [side.pow(axes as u32), n, 1], Vec::new());
         }
         nodes.push(node("Relu", &["enter"], &["h0"], Vec::new()));
         for (i, (_, activation, added)) in self.layers.iter().enumerate() {
@@ -82,8 +93,13 @@ impl Design {
             }
         }
         for head in ["delta", "log_std"] {
-            let [cells, whole] = ["cells", "whole"].map(|part| format!("{head}.{part}"));
-            nodes.push(node("DepthToSpace", &[&cells], &[&whole], vec![int("blocksize", 2)]));
+            let [cells, turned, whole] = ["cells", "turned", "whole"].map(|part| format!("{head}.{part}"));
+            if self.series {
+                nodes.push(node("Transpose", &[&cells], &[&turned], vec![ints("perm", &[0, 2, 1])]));
+                nodes.push(node("Reshape", &[&turned, "row"], &[&whole], Vec::new()));
+            } else {
+                nodes.push(node("DepthToSpace", &[&cells], &[&whole], vec![int("blocksize", side as i64)]));
+            }
             nodes.push(node("Slice", &[&whole, "zeros", "size", "axes"], &[head], Vec::new()));
         }
         graph.node.extend(nodes);
@@ -114,6 +130,7 @@ fn flow(graph: &pb::GraphProto, features: &ArrayD<f32>, by_rows: bool) -> Vec<Ve
     let shapes = shapes(graph, [("features".to_owned(), shape)]).expect("known operators");
     let cut = cut(graph.clone(), &[], &[], &shapes, &tile, by_rows).expect("no banks").expect("a flow");
     let Cut { mut flow, given, by_rows: asked, rest } = cut;
+    let by_rows = by_rows && tile.len() == 2;
     assert!(rest.node.is_empty() && asked.len() == usize::from(by_rows), "{:?}", rest.node);
     let values = features.as_slice().expect("row-major");
     let given: Vec<&[f32]> = given
@@ -126,7 +143,7 @@ fn flow(graph: &pb::GraphProto, features: &ArrayD<f32>, by_rows: bool) -> Vec<Ve
     let rows = |_: usize, plane: usize, row: usize, out: &mut [f32]| {
         out.copy_from_slice(&values[(plane * tile[0] + row) * tile[1]..][..tile[1]]);
     };
-    let mut outputs = vec![vec![f32::NAN; tile[0] * tile[1]]; graph.output.len()];
+    let mut outputs = vec![vec![f32::NAN; tile.iter().product()]; graph.output.len()];
     // Twice, as what a frame leaves behind must not show in the next.
     for _ in 0..2 {
         outputs.iter_mut().for_each(|o| o.fill(f32::NAN));
@@ -135,17 +152,21 @@ fn flow(graph: &pb::GraphProto, features: &ArrayD<f32>, by_rows: bool) -> Vec<Ve
     outputs
 }
 
-fn features(channels: usize, size: [usize; 2], seed: usize) -> ArrayD<f32> {
-    ArrayD::from_shape_fn(IxDyn(&[1, channels, size[0], size[1]]), |i| {
-        ((i[1] * 31 + i[2] * 17 + i[3] * 7 + seed) as f32 * 0.37).sin()
+fn features(channels: usize, shape: &[usize], seed: usize) -> ArrayD<f32> {
+    ArrayD::from_shape_fn(IxDyn(&[&[1, channels], shape].concat()), |i| {
+        let along: usize = (2..2 + shape.len()).rev().zip([7, 17]).map(|(d, step)| i[d] * step).sum();
+        ((i[1] * 31 + along + seed) as f32 * 0.37).sin()
     })
 }
 
 fn design() -> impl Strategy<Value = Design> {
     let dilation = prop::sample::select(vec![1usize, 2, 3, 4, 8]);
     let layer = (dilation, prop::sample::select(vec!["Relu", "Tanh", "Sigmoid"]), any::<bool>());
-    (1usize..5, 1usize..12, prop::collection::vec(layer, 0..4), 0usize..1000)
-        .prop_map(|(channels, width, layers, seed)| Design { channels, width, layers, seed })
+    let cells = (prop::sample::select(CELL_SIDES.to_vec()), any::<bool>());
+    let channels = (1usize..5, 1usize..12);
+    (cells, channels, prop::collection::vec(layer, 0..4), 0usize..1000).prop_map(
+        |((side, series), (channels, width), layers, seed)| Design { side, series, channels, width, layers, seed },
+    )
 }
 
 proptest! {
@@ -153,12 +174,13 @@ proptest! {
 
     #[test]
     fn trunks_on_cells_agree_with_the_reference(design in design(), size in [1usize..40, 1usize..70]) {
-        let features = features(design.channels, size, design.seed);
+        let shape = design.shape(size);
+        let features = features(design.channels, &shape, design.seed);
         let values = HashMap::from([("features".to_owned(), features.mapv(f64::from))]);
         let expected = compute(&design.graph(), values).expect("the reference");
         let got = flow(&design.graph(), &features, false);
         for (got, expected) in got.iter().zip(&expected) {
-            prop_assert_eq!(expected.shape(), [1, 1, size[0], size[1]]);
+            prop_assert_eq!(expected.shape(), [&[1, 1], shape.as_slice()].concat());
             for (got, want) in got.iter().zip(expected) {
                 prop_assert!((f64::from(*got) - want).abs() < 1e-5 * want.abs().max(1.0), "{} for {}", got, want);
             }
@@ -166,7 +188,7 @@ proptest! {
         prop_assert_eq!(flow(&design.graph(), &features, true), got, "by rows");
     }
 
-    /// From an even origin on, and by rows from the frame's groups of rows, whatever the tile's size.
+    /// From a cell's first sample on, and by rows from the frame's groups of rows, whatever the tile's size.
     #[test]
     fn tiles_of_trunks_on_cells_give_the_bits_of_the_whole(
         design in design(),
@@ -175,14 +197,22 @@ proptest! {
         behind in [0usize..9, 0usize..9],
     ) {
         let groups = groups_of_rows(&design.graph());
-        let reach = [design.reach() + 2 * groups.iter().map(|rows| rows - 1).sum::<usize>(), design.reach()];
-        let align = [2 * groups.iter().max().copied().unwrap_or(1), 2];
-        let from: [usize; 2] = std::array::from_fn(|d| origin[d] * 2 / align[d] * align[d]);
+        let side = design.side;
+        let reach = [design.reach() + side * groups.iter().map(|rows| rows - 1).sum::<usize>(), design.reach()];
+        let align = [side * groups.iter().max().copied().unwrap_or(1), side];
+        let mut from: [usize; 2] = std::array::from_fn(|d| origin[d] * side / align[d] * align[d]);
+        let (mut size, mut behind) = (size, behind);
+        if design.series {
+            (from[0], size[0], behind[0]) = (0, 1, 0);
+        }
         let whole: [usize; 2] = std::array::from_fn(|d| from[d] + size[d] + behind[d]);
-        let all = features(design.channels, whole, design.seed);
-        let part = all.slice(ndarray::s![.., .., from[0]..from[0] + size[0], from[1]..from[1] + size[1]]);
+        let all = features(design.channels, &design.shape(whole), design.seed);
+        let mut part = all.view();
+        for (axis, at) in (2..all.ndim()).rev().zip([1, 0]) {
+            part.slice_axis_inplace(Axis(axis), Slice::from(from[at]..from[at] + size[at]));
+        }
         let expected = flow(&design.graph(), &all, false);
-        let got = flow(&design.graph(), &part.to_owned().into_dyn(), false);
+        let got = flow(&design.graph(), &part.to_owned(), false);
         for (got, expected) in got.iter().zip(&expected) {
             for (y, x) in (0..size[0]).flat_map(|y| (0..size[1]).map(move |x| (y, x))) {
                 let inside = |d: usize, at: usize| {
@@ -214,7 +244,7 @@ fn two_convolutions_may_meet_in_one_sum() {
         ],
         ..Default::default()
     };
-    let features = features(2, [9, 11], 4);
+    let features = features(2, &[9, 11], 4);
     let expected = compute(&graph, HashMap::from([("features".to_owned(), features.mapv(f64::from))])).expect("a sum");
     for (got, want) in flow(&graph, &features, false)[0].iter().zip(&expected[0]) {
         assert!((f64::from(*got) - want).abs() < 1e-5, "{got} for {want}");

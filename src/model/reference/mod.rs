@@ -147,6 +147,7 @@ fn evaluate(node: &pb::NodeProto, args: &[&ArrayD<f64>]) -> Result<Vec<ArrayD<f6
         }
         "Shape" => shape::shape(node, args[0]),
         "Reshape" => shape::reshape(node, args[0], args[1]),
+        "Transpose" => shape::transpose(node, args[0]),
         "Unsqueeze" => shape::unsqueeze(args[0], args[1]),
         "Squeeze" => shape::squeeze(args[0], args.get(1).copied()),
         "Slice" => shape::slice(args),

@@ -32,6 +32,16 @@ pub(super) fn reshape(node: &pb::NodeProto, of: &ArrayD<f64>, to: &ArrayD<f64>) 
     ArrayD::from_shape_vec(IxDyn(&dims), values).map_err(|e| format!("{:?} to {wanted:?}: {e}", of.shape()))
 }
 
+pub(super) fn transpose(node: &pb::NodeProto, of: &ArrayD<f64>) -> Result<ArrayD<f64>, String> {
+    let reversed = || (0..of.ndim() as i64).rev().collect();
+    let order: Vec<i64> = attribute(node, "perm").map_or_else(reversed, |a| a.ints.clone());
+    let axes: Vec<usize> = order.iter().map(|a| axis_of(*a, of.ndim())).collect::<Result<_, _>>()?;
+    if axes.len() != of.ndim() || (0..of.ndim()).any(|d| !axes.contains(&d)) {
+        return Err(format!("got perm {order:?}, expected each of {} axes once", of.ndim()));
+    }
+    Ok(of.view().permuted_axes(axes).as_standard_layout().into_owned())
+}
+
 pub(super) fn unsqueeze(of: &ArrayD<f64>, axes: &ArrayD<f64>) -> Result<ArrayD<f64>, String> {
     let rank = of.ndim() + axes.len();
     let mut axes: Vec<usize> = whole(axes).iter().map(|a| axis_of(*a, rank)).collect::<Result<_, _>>()?;
