@@ -25,11 +25,11 @@ from .trunk import Trunk, export
 RECIPES: dict[str, dict[str, Any]] = {
     "langevin": {
         "recordings": 20_000,
-        "steps": 8000,
+        "steps": 16_000,
         "batch": 48,
-        "dilations": (1, 2, 4, 8, 16, 32, 64),
-        "width": 17,
-        "cell": 1,
+        "dilations": (1, 2, 4, 8, 16),
+        "width": 41,
+        "cell": 4,
     },
     "heat": {"recordings": 3000, "steps": 4000},
     "reaction-diffusion": {"recordings": 1200, "steps": 2000},

@@ -68,6 +68,8 @@ struct View<'a> {
     integers: HashMap<&'a str, Vec<i64>>,
     /// Which node makes a tensor.
     made_by: HashMap<&'a str, usize>,
+    /// Of every node, if it is pointwise on whole maps, what it does and the tensors that it reads in a group.
+    pointwise: Vec<Option<(Action, Vec<&'a str>)>>,
 }
 
 /// What a pointwise node does.
@@ -91,7 +93,7 @@ impl<'a> View<'a> {
         let numbers = graph.initializer.iter().filter_map(|t| Some((t.name.as_str(), number(t)?))).collect();
         let integers = graph.initializer.iter().filter_map(|t| Some((t.name.as_str(), whole_numbers(t)?))).collect();
         let made = graph.node.iter().enumerate().flat_map(|(i, n)| n.output.iter().map(move |o| (o.as_str(), i)));
-        Self {
+        let mut view = Self {
             nodes: &graph.node,
             outputs: graph.output.iter().map(|o| o.name.as_str()).collect(),
             shapes,
@@ -99,7 +101,11 @@ impl<'a> View<'a> {
             numbers,
             integers,
             made_by: made.collect(),
-        }
+            pointwise: Vec::new(),
+        };
+        let of = |node| view.action(node).map(|action| (action, view.reads(node, action)));
+        view.pointwise = graph.node.iter().map(of).collect();
+        view
     }
 
     /// Planes of a tensor of whole maps; `None` for any other tensor.
@@ -140,10 +146,10 @@ impl<'a> View<'a> {
     /// Whether the node is a comparison that every reader makes by itself.
     fn is_absorbed(&self, node: &pb::NodeProto) -> bool {
         let [output] = node.output.as_slice() else { return false };
-        let mut readers = self.nodes.iter().filter(|n| n.input.contains(output));
+        let mut readers = self.nodes.iter().zip(&self.pointwise).filter(|(n, _)| n.input.contains(output));
         node.op_type == "Greater"
             && !self.outputs.contains(&output.as_str())
-            && readers.all(|n| self.action(n) == Some(Action::Choice))
+            && readers.all(|(_, pointwise)| matches!(pointwise, Some((Action::Choice, _))))
     }
 
     /// What the node does if it is pointwise on whole maps.
@@ -203,12 +209,12 @@ impl<'a> View<'a> {
     fn levels(&self) -> Vec<(usize, bool)> {
         let mut of_tensor: HashMap<&str, usize> = HashMap::new();
         let mut levels = Vec::with_capacity(self.nodes.len());
-        for node in self.nodes {
+        for (node, pointwise) in self.nodes.iter().zip(&self.pointwise) {
             let most = |names: &mut dyn Iterator<Item = &str>| {
                 names.map(|n| of_tensor.get(n).copied().unwrap_or(0)).max().unwrap_or(0)
             };
-            let level = match self.action(node) {
-                Some(action) => (most(&mut self.reads(node, action).into_iter()).max(1), true),
+            let level = match pointwise {
+                Some((_, reads)) => (most(&mut reads.iter().copied()).max(1), true),
                 None => match most(&mut node.input.iter().map(String::as_str)) {
                     0 => (0, false),
                     level => (level + 1, false),
@@ -229,9 +235,17 @@ impl<'a> View<'a> {
         // The steps from the inputs of the group, or from what is stored, to each tensor.
         let mut steps: HashMap<&str, HashSet<usize>> = HashMap::new();
         let mut fixed: HashSet<&str> = HashSet::new();
+        // The last level at which a pointwise node reads a tensor.
+        let mut read_until: HashMap<&str, usize> = HashMap::new();
+        for ((_, reads), (level, _)) in self.pointwise.iter().zip(levels).filter_map(|(p, l)| Some((p.as_ref()?, l))) {
+            for name in reads {
+                let until = read_until.entry(name).or_default();
+                *until = (*until).max(*level);
+            }
+        }
         for (i, node) in self.nodes.iter().enumerate() {
-            let (level, Some(action)) = (levels[i].0, self.action(node)) else { continue };
-            let (name, reads) = (node.output[0].as_str(), self.reads(node, action));
+            let (level, Some((_, reads))) = (levels[i].0, &self.pointwise[i]) else { continue };
+            let name = node.output[0].as_str();
             if reads.iter().all(|n| fixed.contains(n) || !self.is_map(n)) {
                 fixed.insert(name);
                 continue;
@@ -240,11 +254,7 @@ impl<'a> View<'a> {
             for name in reads {
                 own.extend(steps.get(name).into_iter().flatten());
             }
-            let later = |(n, l): (&'a pb::NodeProto, &(usize, bool))| {
-                let reads = self.action(n).map(|a| self.reads(n, a)).unwrap_or_default();
-                l.0 > level && reads.contains(&name)
-            };
-            if own.len() > MOST_REPEATED && self.nodes.iter().zip(levels).any(later) {
+            if own.len() > MOST_REPEATED && read_until.get(name).is_some_and(|until| *until > level) {
                 stored.insert(name);
                 own.clear();
             }
@@ -260,8 +270,8 @@ impl<'a> View<'a> {
         let external = stored.iter().copied().filter(|n| self.made_by.get(n).is_some_and(|i| earlier(*i))).collect();
         let mut needed: HashSet<&str> = self.outputs.iter().copied().collect();
         needed.extend(stored);
-        for node in self.nodes {
-            if self.action(node).is_none() && !self.is_absorbed(node) {
+        for (node, pointwise) in self.nodes.iter().zip(&self.pointwise) {
+            if pointwise.is_none() && !self.is_absorbed(node) {
                 needed.extend(node.input.iter().map(String::as_str));
             }
         }
@@ -306,8 +316,7 @@ impl<'a> Writer<'a> {
     }
 
     /// One plane of what a node makes.
-    fn value(&mut self, node: &'a pb::NodeProto, action: Action, plane: usize) -> Value {
-        let reads = self.view.reads(node, action);
+    fn value(&mut self, action: Action, reads: &'a [&'a str], plane: usize) -> Value {
         let over_window = |writer: &mut Self, function: Function| {
             let planes = writer.view.planes(reads[0]).unwrap_or(1);
             let first = writer.read(reads[0], 0);
@@ -320,7 +329,7 @@ impl<'a> Writer<'a> {
             Action::Rename => self.read(reads[0], plane),
             Action::Join => {
                 let mut plane = plane;
-                for name in &reads {
+                for name in reads {
                     let planes = self.view.planes(name).unwrap_or(1);
                     if plane < planes {
                         return self.read(name, plane);
@@ -354,14 +363,13 @@ impl<'a> Writer<'a> {
         }
         // What another group computes is computed again: registers are cheaper than a map in memory.
         if !self.external.contains(name)
-            && let Some(node) = self.view.made_by.get(name).map(|i| &self.view.nodes[*i])
-            && let Some(action) = self.view.action(node)
+            && let Some((action, reads)) = self.view.made_by.get(name).and_then(|i| self.view.pointwise[*i].as_ref())
         {
             let plane = if self.view.planes(name) == Some(1) { 0 } else { plane };
             if let Some(value) = self.values.get(&(name, plane)) {
                 return *value;
             }
-            let value = self.value(node, action, plane);
+            let value = self.value(*action, reads, plane);
             self.values.insert((name, plane), value);
             return value;
         }
