@@ -105,6 +105,17 @@ PROBLEMS: dict[str, Problem] = {
         },
         fields=200,
     ),
+    "langevin-blurred-noise": Problem(
+        model="langevin-closed-form",
+        text="as `langevin`, the noise blurred by 0.7 samples, so that neighbouring samples share it (correlation 0.6)",
+        simulate=langevin.simulate,
+        record=partial(recordings.record_langevin, blur=0.7),
+        baselines={DIFFERENCES: recordings.differences_langevin},
+        classical=recordings.classical_langevin,
+        widths={classical.SAVITZKY_GOLAY: (15, 26, 26), classical.GAUSSIAN: (11, 20, 26), classical.WEAK: (15, 26, 34)},
+        targets={5: Target(0.80, 0.80)},
+        fields=200,
+    ),
     "heat": Problem(
         model="heat-closed-form",
         text="0 = lambda Lap u + m on the unit square, h = 1/128, log lambda a random field of correlation length "
@@ -301,6 +312,9 @@ PROBLEMS |= {
             5: Target(0.98, 0.15, 0.85, 0.1),
             10: Target(0.95, 0.25, 0.65, 0.1),
         },
+    ),
+    "langevin-blurred-noise-trained": replace(
+        PROBLEMS["langevin-blurred-noise"], model="langevin", targets={5: Target(0.92, 0.35)}
     ),
     "chromatin-trained": replace(PROBLEMS["chromatin"], model="chromatin"),
     "chromatin-localisations-trained": replace(PROBLEMS["chromatin-localisations"], model="chromatin"),

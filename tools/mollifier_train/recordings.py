@@ -67,11 +67,14 @@ class Recording:
 LANGEVIN_STEP = 2.0 / 255
 
 
-def record_langevin(clean: object, level: float, rng: np.random.Generator) -> Recording:
-    """All 256 samples, the 8 at either end being the boundary."""
+def record_langevin(clean: object, level: float, rng: np.random.Generator, *, blur: float = 0.0) -> Recording:
+    """All 256 samples, the 8 at either end being the boundary.
+
+    With `blur` neighbouring samples share their noise: it is blurred by so many.
+    """
     assert isinstance(clean, langevin.Langevin)
     return Recording(
-        u=add_noise(rng, clean.u, level),
+        u=add_blurred_noise(rng, clean.u, level, width=blur) if blur else add_noise(rng, clean.u, level),
         lam=clean.lam,
         spacing=f"t={clean.spacing!r}",
         noise=level / 100 * clean.u.std(),

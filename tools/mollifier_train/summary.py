@@ -9,6 +9,7 @@ BEGIN, END = "<!-- scores:begin -->", "<!-- scores:end -->"
 ROWS = {
     "langevin": "langevin",
     "langevin-trained": "langevin, trained network",
+    "langevin-blurred-noise-trained": "langevin, noise that neighbouring samples share, trained network",
     "heat": "heat",
     "heat-trained": "heat, trained network",
     "heat-anisotropic": "heat, dx = 2 dy (half the pixels; its own aspect)",

@@ -12,7 +12,7 @@ import onnxruntime
 import pytest
 from mollifier_train import command, training_sets
 from mollifier_train.model_file import ModelFile
-from mollifier_train.train import Recipe, calibrated, fit, untrained
+from mollifier_train.train import Recipe, calibrated, fit, roughness, untrained
 from mollifier_train.trunk import BUDGET, Trunk, export
 
 SPEC = command.MODELS / "heat-closed-form.toml"
@@ -63,6 +63,25 @@ def test_std_is_scaled_by_what_was_kept_out() -> None:
     assert np.mean(np.abs(target - delta) <= 1.6449 * np.exp(wider)) == pytest.approx(0.9, abs=1e-3)
 
 
+@pytest.mark.parametrize("shape", [(2, 5, 7), (3, 1, 6)])
+def test_roughness_is_the_mean_over_pairs_of_neighbours(shape: tuple[int, int, int]) -> None:
+    rng = np.random.default_rng(4)
+    maps, weight = rng.normal(size=shape), rng.uniform(0, 2, shape)
+    batch, rows, columns = shape
+    along = []
+    for dy, dx in ((1, 0), (0, 1)):
+        pairs = [
+            min(weight[b, y, x], weight[b, y + dy, x + dx]) * (maps[b, y + dy, x + dx] - maps[b, y, x]) ** 2
+            for b in range(batch)
+            for y in range(rows - dy)
+            for x in range(columns - dx)
+        ]
+        along += [np.mean(pairs)] if pairs else []
+    assert float(roughness(jax.numpy.asarray(maps), jax.numpy.asarray(weight))) == pytest.approx(
+        np.mean(along), rel=1e-5
+    )
+
+
 def test_cells_of_other_sizes_are_refused() -> None:
     with pytest.raises(ValueError, match="cell: got 3"):
         Trunk(np.zeros(4), np.ones(4), cell=3, key=jax.random.key(0))
@@ -79,7 +98,7 @@ def test_a_trunk_over_the_budget_is_refused(tmp_path: Path) -> None:
     ("law", "count", "recipe"),
     [
         ("heat", 24, Recipe(steps=120)),
-        ("langevin", 300, Recipe(steps=200, batch=32, width=12, dilations=(1, 2, 4), cell=4)),
+        ("langevin", 300, Recipe(steps=200, batch=32, width=12, dilations=(1, 2, 4), cell=4, even=True)),
     ],
     ids=["image", "series"],
 )

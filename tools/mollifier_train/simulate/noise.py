@@ -24,13 +24,13 @@ def add_noise(rng: np.random.Generator, field: NDArray[np.float64], percent: flo
 def add_blurred_noise(
     rng: np.random.Generator, field: NDArray[np.float64], percent: float, *, width: float
 ) -> NDArray[np.float64]:
-    """Add noise that neighbouring pixels share, as a camera's interpolation or blur leaves it; frames are independent.
+    """Add noise that neighbours share, as interpolation or a sensor's filter leaves it; frames are independent.
 
     Args:
         rng: source of the noise.
-        field: the uncropped recording, `(y, x)` or `(frame, y, x)`.
+        field: the uncropped recording, `(sample,)`, `(y, x)` or `(frame, y, x)`.
         percent: standard deviation after the blur, in per cent of the field's.
-        width: standard deviation of the Gaussian that white noise is blurred with, in pixels.
+        width: standard deviation of the Gaussian that white noise is blurred with, in pixels or samples.
     """
     return field + blurred(rng.standard_normal(field.shape), width) * (percent / 100 * field.std())
 
