@@ -18,9 +18,11 @@ const GROWING: [f64; 2] = [1.15, 1.5];
 /// By how much the limits of both are higher for a series, which has fewer values. With white noise one series in twenty
 /// shows a noise gain above 1.5 and a growth above 1.2 in 1,024 samples, 1.9 and 1.6 in 256, 2.2 and 1.7 in 128. Noise that
 /// is told too large by a fifth costs little, shared noise that is not found costs the map: so the limits are low. Of
-/// fewer than [`MANY`] samples they rise soon.
-const SLACK: f64 = 0.3;
-const MANY: f64 = 96.0;
+/// fewer than [`FEW`] samples they rise soon; in a long series, which is looked at in blocks of 1,024 again and again, none
+/// of many may be wrong.
+const SLACK: [f64; 2] = [0.3, 0.5];
+const FEW: f64 = 96.0;
+const MANY: [f64; 2] = [512.0, 1024.0];
 /// Fewest differences that an estimate is made from.
 const FEWEST: usize = 4;
 
@@ -109,7 +111,7 @@ fn differences(frame: &Frame, invalid: &Invalid, scratch: &mut Vec<f64>, distanc
 /// for [`image_noise`]. Missing samples are NaN; differences that touch one are left out.
 ///
 /// Noise that neighbours share (a sensor's own filter, oversampling) is told from white noise the more surely the more
-/// samples there are: of 1,024 from a correlation of about 0.25 on. Where they share it over more than about three samples
+/// samples there are: of 1,024 from a correlation of about 0.4 on. Where they share it over more than about three samples
 /// it is underestimated.
 #[must_use]
 pub fn series_noise(samples: &[f64], scratch: &mut Vec<f64>) -> f64 {
@@ -124,7 +126,8 @@ pub fn series_noise(samples: &[f64], scratch: &mut Vec<f64>) -> f64 {
 
 /// What the limits of [`shared`] are higher by for a series of so many samples.
 fn slack(samples: f64) -> f64 {
-    SLACK * (MANY / samples).max(1.0).powi(4)
+    let many = ((samples - MANY[0]) / (MANY[1] - MANY[0])).clamp(0.0, 1.0);
+    (SLACK[0] + many * (SLACK[1] - SLACK[0])) * (FEW / samples).max(1.0).powi(4)
 }
 
 /// Standard deviation of white noise that would show these fourth differences of samples `distance` apart.
