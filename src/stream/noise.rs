@@ -133,8 +133,11 @@ fn slack(samples: f64) -> f64 {
 /// Standard deviation of white noise that would show these fourth differences of samples `distance` apart.
 fn series_differences(samples: &[f64], scratch: &mut Vec<f64>, distance: usize) -> f64 {
     scratch.clear();
-    for from in samples.windows((FOURTH.len() - 1) * distance + 1) {
-        let difference: f64 = from.iter().step_by(distance).zip(&FOURTH).map(|(x, w)| x * w).sum();
+    let count = samples.len().saturating_sub((FOURTH.len() - 1) * distance);
+    let [first, second, third, fourth, fifth] = std::array::from_fn(|k| &samples[(k * distance).min(samples.len())..]);
+    for i in 0..count {
+        let [a, b, c, d, e] = [first[i], second[i], third[i], fourth[i], fifth[i]];
+        let difference = a * FOURTH[0] + b * FOURTH[1] + c * FOURTH[2] + d * FOURTH[3] + e * FOURTH[4];
         if difference.is_finite() {
             scratch.push(difference.abs());
         }
@@ -148,7 +151,8 @@ fn robust_deviation(magnitudes: &mut [f64]) -> f64 {
         return 0.0;
     }
     let middle = magnitudes.len() / 2;
-    let median = *magnitudes.select_nth_unstable_by(middle, f64::total_cmp).1;
+    // None is negative: the order of the bits is that of the values, and compared faster.
+    let median = *magnitudes.select_nth_unstable_by_key(middle, |m| m.to_bits()).1;
     if median > 0.0 {
         return median / MEDIAN_OF_NORMAL;
     }

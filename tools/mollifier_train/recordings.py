@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from . import baselines, classical
 from .scores import BAND, WINDOW
 from .simulate import chromatin, heat, heat_transient, langevin, reaction_diffusion
-from .simulate.noise import add_blurred_noise, add_noise
+from .simulate.noise import add_noise
 
 Array = NDArray[np.float64]
 PLANE = (WINDOW, WINDOW)
@@ -74,7 +74,7 @@ def record_langevin(clean: object, level: float, rng: np.random.Generator, *, bl
     """
     assert isinstance(clean, langevin.Langevin)
     return Recording(
-        u=add_blurred_noise(rng, clean.u, level, width=blur) if blur else add_noise(rng, clean.u, level),
+        u=add_noise(rng, clean.u, level, blur=blur),
         lam=clean.lam,
         spacing=f"t={clean.spacing!r}",
         noise=level / 100 * clean.u.std(),
@@ -100,9 +100,8 @@ def record_heat(
     assert isinstance(clean, heat.SteadyHeat)
     cut = (WINDOW, slice(WINDOW.start, WINDOW.stop, columns))
     hy, hx = clean.spacing
-    noisy = add_blurred_noise(rng, clean.u, level, width=blur) if blur else add_noise(rng, clean.u, level)
     return Recording(
-        u=noisy[cut],
+        u=add_noise(rng, clean.u, level, blur=blur)[cut],
         lam=clean.lam[cut],
         spacing=f"y={hy!r},x={columns * hx!r}",
         noise=level / 100 * clean.u.std(),

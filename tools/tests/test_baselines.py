@@ -8,7 +8,7 @@ from mollifier_train.problems import PROBLEMS
 from mollifier_train.recordings import image, order_parameter
 from mollifier_train.scores import score
 from mollifier_train.simulate import chromatin, reaction_diffusion
-from mollifier_train.simulate.noise import add_blurred_noise
+from mollifier_train.simulate.noise import add_noise
 
 
 def test_laplacian_is_exact_on_quadratics() -> None:
@@ -76,7 +76,7 @@ def test_localisations_lie_in_the_window() -> None:
 def test_blurred_noise_keeps_its_strength_and_is_shared_by_neighbours() -> None:
     rng = np.random.default_rng(42_010)
     field = rng.standard_normal((3, 128, 128)) * 5
-    noise = add_blurred_noise(rng, field, 4.0, width=0.7) - field
+    noise = add_noise(rng, field, 4.0, blur=0.7) - field
     np.testing.assert_allclose(noise.std(), 0.04 * field.std(), rtol=1e-6)
     near, far = (np.corrcoef(noise[..., k:].ravel(), noise[..., :-k].ravel())[0, 1] for k in (1, 4))
     assert abs(near - np.exp(-1 / (4 * 0.7**2))) < 0.03 and abs(far) < 0.03

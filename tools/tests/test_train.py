@@ -20,10 +20,10 @@ FIRST_SEED = 20_000
 """Not a training seed: these recordings are the test's own."""
 
 
-def trunk_of(channels: int, seed: int = 3, cell: int = 1, *, series: bool = False, width: int = 16) -> Trunk:
+def trunk_of(channels: int, seed: int = 3, cell: int = 1, *, series: bool = False) -> Trunk:
     rng = np.random.default_rng(seed)
     mean, scale = rng.normal(size=channels), rng.uniform(0.5, 2, channels)
-    trunk = Trunk(mean, scale, series=series, cell=cell, width=width, key=jax.random.key(seed))
+    trunk = Trunk(mean, scale, series=series, cell=cell, key=jax.random.key(seed))
     heads = (jax.random.normal(jax.random.key(9), trunk.heads[0].shape) * 0.1, trunk.heads[1])
     return eqx.tree_at(lambda t: t.heads, trunk, heads)
 

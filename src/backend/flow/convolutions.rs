@@ -45,8 +45,13 @@ pub(super) fn on_cells(cell: Cell, tile: &[usize]) -> Vec<usize> {
 /// The convolutions of stride 1, one group and odd kernels with zeros that keep the size, of samples and of cells; those
 /// that take samples to cells; and what spreads cells over samples.
 ///
-/// `shapes` holds the shape of every tensor, `tile` that of a map: (y, x) or (sample).
-pub(super) fn find(graph: &pb::GraphProto, shapes: &HashMap<String, Vec<usize>>, tile: &[usize]) -> Vec<Found> {
+/// `cell` is the graph's, `shapes` holds the shape of every tensor, `tile` that of a map: (y, x) or (sample).
+pub(super) fn find(
+    graph: &pb::GraphProto,
+    cell: Option<Cell>,
+    shapes: &HashMap<String, Vec<usize>>,
+    tile: &[usize],
+) -> Vec<Found> {
     let weights: HashMap<&str, &pb::TensorProto> = graph.initializer.iter().map(|t| (t.name.as_str(), t)).collect();
     let outside: Vec<&str> = graph.output.iter().map(|o| o.name.as_str()).collect();
     // The only reader of a tensor that nobody outside asks for.
@@ -57,7 +62,6 @@ pub(super) fn find(graph: &pb::GraphProto, shapes: &HashMap<String, Vec<usize>>,
             _ => None,
         }
     };
-    let cell = cell(graph);
     let mut found: Vec<Found> = Vec::new();
     for (i, node) in graph.node.iter().enumerate() {
         if let (Some(cell), "DepthToSpace" | "Transpose") = (cell, node.op_type.as_str()) {

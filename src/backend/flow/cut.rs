@@ -8,7 +8,7 @@ use super::convolutions::{cell, find, floats, on_cells};
 use super::fuse::{Group, fuse};
 use super::{Action, Flow, Recipe, Stack, Task};
 use crate::graph::{BankRecord, Edge, int, merge_twins, node, prune, supplant};
-use crate::operator::{BankError, Border, BoundBank, Derivative, Place};
+use crate::operator::{BankError, Border, BoundBank, Cell, Derivative, Place};
 
 /// The node that stands for what the flow computes, with the number of its action; none leaves this file.
 const STAND_IN: &str = "MollifierFlow";
@@ -53,13 +53,10 @@ pub(in crate::backend) fn cut(
 ) -> Result<Option<Cut>, BankError> {
     let mut actions = Vec::new();
     replace_banks(&mut graph, banks, dropped, tile, &mut actions)?;
-    let mut grids = vec![tile.to_vec()];
-    // Asked before its convolutions are replaced.
-    let coarse = cell(&graph).map(|cell| on_cells(cell, tile)).filter(|cells| cells != tile);
-    if replace_convolutions(&mut graph, shapes, tile, &mut actions) {
-        grids.extend(coarse);
-    }
-    for grid in grids {
+    let cell = cell(&graph);
+    replace_convolutions(&mut graph, cell, shapes, tile, &mut actions);
+    let coarse = cell.map(|cell| on_cells(cell, tile)).filter(|cells| cells != tile);
+    for grid in std::iter::once(tile.to_vec()).chain(coarse) {
         fuse(&mut graph, shapes, &grid, |Group { inputs, outputs, program }| {
             actions.push(Some(Action::Pointwise(Box::new(program))));
             stand_in(&actions, &inputs, &outputs)
@@ -105,24 +102,23 @@ fn replace_banks(
     Ok(())
 }
 
-/// Let convolutions, and what leads from cells back to samples, be one node each; whether any of them are on cells.
+/// Let convolutions, and what leads from cells back to samples, be one node each.
 fn replace_convolutions(
     graph: &mut pb::GraphProto,
+    cell: Option<Cell>,
     shapes: &HashMap<String, Vec<usize>>,
     tile: &[usize],
     actions: &mut Vec<Option<Action>>,
-) -> bool {
-    let (mut gone, mut any_cells) = (HashSet::new(), false);
-    for found in find(graph, shapes, tile) {
+) {
+    let mut gone = HashSet::new();
+    for found in find(graph, cell, shapes, tile) {
         let Some((last, others)) = found.nodes.split_last() else { continue };
-        any_cells |= matches!(found.action, Action::Cells(_) | Action::Spread(_));
         actions.push(Some(found.action));
         graph.node[*last] = stand_in(actions, &found.inputs, &[found.output]);
         gone.extend(others.iter().copied());
     }
     let mut at = 0..;
     graph.node.retain(|_| at.next().is_none_or(|i| !gone.contains(&i)));
-    any_cells
 }
 
 /// The flow of the stand-ins and the rest; `None` where the rest reads what the flow makes.

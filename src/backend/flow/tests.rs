@@ -1,5 +1,5 @@
-//! Trunks on cells alone, of images and of series, of all sizes, against the reference in double precision and against themselves
-//! in tiles.
+//! Trunks on cells alone, of images and of series, of all sizes, against the reference in double precision and against
+//! themselves in tiles.
 
 use std::collections::HashMap;
 

@@ -7,32 +7,23 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 
-def add_noise(rng: np.random.Generator, field: NDArray[np.float64], percent: float) -> NDArray[np.float64]:
-    """Add independent Gaussian noise of `percent` % of the standard deviation of the whole `field`.
+def add_noise(
+    rng: np.random.Generator, field: NDArray[np.float64], percent: float, *, blur: float = 0.0
+) -> NDArray[np.float64]:
+    """Add Gaussian noise of `percent` % of the standard deviation of the whole `field`.
 
     Args:
         rng: source of the noise.
-        field: the uncropped recording, all its frames.
+        field: the uncropped recording, all its frames: `(sample,)`, `(y, x)` or `(frame, y, x)`.
         percent: noise standard deviation in per cent of the field's.
+        blur: standard deviation in pixels or samples of the Gaussian that white noise is blurred with before it is
+            scaled: neighbours share it, as interpolation or a sensor's filter leaves it, frames do not.
 
     Returns:
         float64 array of the field's shape.
     """
-    return field + rng.standard_normal(field.shape) * (percent / 100 * field.std())
-
-
-def add_blurred_noise(
-    rng: np.random.Generator, field: NDArray[np.float64], percent: float, *, width: float
-) -> NDArray[np.float64]:
-    """Add noise that neighbours share, as interpolation or a sensor's filter leaves it; frames are independent.
-
-    Args:
-        rng: source of the noise.
-        field: the uncropped recording, `(sample,)`, `(y, x)` or `(frame, y, x)`.
-        percent: standard deviation after the blur, in per cent of the field's.
-        width: standard deviation of the Gaussian that white noise is blurred with, in pixels or samples.
-    """
-    return field + blurred(rng.standard_normal(field.shape), width) * (percent / 100 * field.std())
+    noise = rng.standard_normal(field.shape)
+    return field + (blurred(noise, blur) if blur else noise) * (percent / 100 * field.std())
 
 
 def blurred(noise: NDArray[np.float64], width: float) -> NDArray[np.float64]:
