@@ -3,7 +3,7 @@
 mod common;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use common::{FakeFrames, FakeModel, TILING, hash};
@@ -253,6 +253,53 @@ fn frames_that_come_again_or_late_change_nothing() {
     // A recording that starts anew is no late frame.
     let (_, result) = collect((0..100).chain(0..100).collect());
     assert!(matches!(result, Err(StreamError::Order { index: 0, before: 99, .. })));
+}
+
+/// Frames that count how often one had to be given new memory.
+struct Lent {
+    info: FrameInfo,
+    next: u64,
+    made: Arc<AtomicUsize>,
+}
+
+impl FrameSource for Lent {
+    fn info(&self) -> &FrameInfo {
+        &self.info
+    }
+
+    fn read(&mut self, frame: &mut Frame) -> Result<Read, SourceError> {
+        if Some(self.next) == self.info.count {
+            return Ok(Read::End);
+        }
+        if frame.pixels.is_empty() {
+            self.made.fetch_add(1, Ordering::Relaxed);
+            frame.pixels = Pixels::U8(vec![0; 144]);
+        }
+        if let Pixels::U8(pixels) = &mut frame.pixels {
+            pixels.iter_mut().zip(0..).for_each(|(p, i)| *p = (hash(self.next << 32 | i) * 200.0) as u8);
+        }
+        (frame.index, frame.time, frame.shape) = (self.next, None, [12, 12]);
+        self.next += 1;
+        Ok(Read::Filled)
+    }
+}
+
+/// The next frame takes the place of the one before last while the last is computed; none is held besides.
+#[test]
+fn of_a_recording_one_frame_more_than_the_window_is_in_memory() {
+    for window in [1, 3, 5] {
+        let made = Arc::new(AtomicUsize::new(0));
+        let info = FakeFrames::new([12, 12], 60, |_| None).info().clone();
+        let source = Lent { info, next: 0, made: Arc::clone(&made) };
+        let options = FieldOptions { queue: 1, ..FieldOptions::default() };
+        let mut maps = 0;
+        let sink = &mut |_: &Map<'_>| {
+            maps += 1;
+            Ok(())
+        };
+        run_fields(&FakeModel::fields(window), Box::new(source), &options, sink).expect("the run succeeds");
+        assert_eq!((maps, made.load(Ordering::Relaxed)), (61 - window, window + 1));
+    }
 }
 
 #[test]

@@ -2,9 +2,13 @@
 
 use core::cell::Cell;
 use core::mem;
+use std::io::{self, Read};
 
 use super::{Place, SourceError};
 use crate::source::Pixels;
+
+/// Bytes that are read and converted at a time: a frame need not be in memory twice. Whole values of every type.
+const PORTION: usize = 1 << 18;
 
 /// Byte order of stored values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +81,35 @@ impl Element {
         self.append(bytes, endian, pixels, bytes.len() / self.size(), place)
     }
 
+    /// Replace `pixels` by the next `bytes` bytes of `reader`, as [`decode`](Self::decode) does, through the buffer `portion`.
+    /// Gives the bytes there were: where they are fewer, what is in `pixels` is no frame.
+    ///
+    /// # Errors
+    /// Those of the reader, and as [`append`](Self::append).
+    pub(super) fn read(
+        self,
+        reader: &mut impl Read,
+        bytes: usize,
+        endian: Endian,
+        portion: &mut Vec<u8>,
+        pixels: &mut Pixels,
+        place: impl Fn() -> Place,
+    ) -> Result<usize, SourceError> {
+        pixels.clear();
+        let mut got = 0;
+        while got < bytes {
+            let wanted = PORTION.min(bytes - got);
+            portion.resize(wanted, 0);
+            let filled = fill(reader, portion).map_err(SourceError::io(place()))?;
+            got += filled;
+            if filled < wanted {
+                break;
+            }
+            self.append(portion, endian, pixels, bytes / self.size(), &place)?;
+        }
+        Ok(got)
+    }
+
     /// Append the values in `bytes` to `pixels`, which become of another type where they are of another; in the end there
     /// will be `total`.
     ///
@@ -145,6 +178,20 @@ impl Element {
         }
         Ok(())
     }
+}
+
+/// Fill `buffer`, or say how many bytes there were.
+pub(super) fn fill(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match reader.read(&mut buffer[filled..]) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(filled)
 }
 
 fn exact(inexact: Option<i128>, place: impl FnOnce() -> Place) -> Result<(), SourceError> {

@@ -212,7 +212,7 @@ pub fn open(path: &str, options: &OpenOptions) -> Result<Input, SourceError> {
     }
     let mut file = File::open(file_path).map_err(SourceError::io(place()))?;
     let mut start = [0; 512];
-    let got = npy::fill(&mut file, &mut start).map_err(SourceError::io(place()))?;
+    let got = element::fill(&mut file, &mut start).map_err(SourceError::io(place()))?;
     let start = &start[..got];
     let unsupported = |what: &str| {
         let expected = "TIFF, PNG, NPY, NPZ or CSV: export the recording as one of them";
@@ -276,7 +276,7 @@ pub fn open(path: &str, options: &OpenOptions) -> Result<Input, SourceError> {
 /// Whether a file begins with something: some programs write the start of a file last.
 fn begun(path: &Path) -> bool {
     let mut start = [0; 8];
-    let read = File::open(path).and_then(|mut file| npy::fill(&mut file, &mut start));
+    let read = File::open(path).and_then(|mut file| element::fill(&mut file, &mut start));
     read.is_ok() && start != [0; 8]
 }
 

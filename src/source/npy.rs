@@ -5,7 +5,7 @@ use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::sync::Arc;
 
-use super::element::{Element, Endian};
+use super::element::{Element, Endian, fill};
 use super::{FrameInfo, FrameSource, Input, OpenOptions, Part, Place, SampleSource, SeriesInfo, SourceError};
 use crate::model::Kind;
 use crate::source::{Frame, Pixels, Samples};
@@ -267,20 +267,6 @@ fn parse_header(text: &str, place: &Place) -> Result<Header, SourceError> {
     Ok(Header { element, endian, fortran, shape })
 }
 
-/// Fill `buffer`, or say how many bytes there were.
-pub(super) fn fill(reader: &mut impl Read, buffer: &mut [u8]) -> std::io::Result<usize> {
-    let mut filled = 0;
-    while filled < buffer.len() {
-        match reader.read(&mut buffer[filled..]) {
-            Ok(0) => break,
-            Ok(read) => filled += read,
-            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(e),
-        }
-    }
-    Ok(filled)
-}
-
 /// An array read as a whole and turned from Fortran into C order.
 fn read_whole(reader: &mut Reading, header: &Header, place: &Place) -> Result<Vec<u8>, SourceError> {
     let bytes = header.bytes();
@@ -332,7 +318,6 @@ struct NpyFrames {
     count: u64,
     next: u64,
     scratch: Vec<u8>,
-    /// One frame's bytes are to be allocated when the first is read, not before.
     frame_bytes: usize,
 }
 
@@ -386,13 +371,12 @@ impl FrameSource for NpyFrames {
         }
         let part = Part::Frame { index: self.next, of: Some(self.count) };
         let place = || Place::part(&self.info.name, part.clone());
-        self.scratch.resize(self.frame_bytes, 0);
-        let got = fill(&mut self.reader, &mut self.scratch).map_err(SourceError::io(place()))?;
+        let Self { element, endian, reader, frame_bytes, scratch, .. } = self;
+        let got = element.read(reader, *frame_bytes, *endian, scratch, &mut frame.pixels, place)?;
         if got < self.frame_bytes {
             let got = format!("{got} bytes before the end");
             return Err(SourceError::malformed(place(), got, format!("{} bytes", self.frame_bytes)));
         }
-        self.element.decode(&self.scratch, self.endian, &mut frame.pixels, place)?;
         frame.index = self.next;
         frame.time = None;
         frame.shape = self.info.shape;

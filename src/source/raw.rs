@@ -4,9 +4,8 @@ use core::fmt;
 use core::str::FromStr;
 use std::io::{self, BufReader, Read};
 
-use super::element::{Element, Endian};
-use super::npy::{self, fill};
-use super::{FrameInfo, FrameSource, Input, OpenOptions, Part, Place, SourceError, csv, localisations};
+use super::element::{Element, Endian, fill};
+use super::{FrameInfo, FrameSource, Input, OpenOptions, Part, Place, SourceError, csv, localisations, npy};
 use crate::model::Kind;
 use crate::source::Frame;
 use crate::units::Spacing;
@@ -138,8 +137,8 @@ impl<R: Read + Send> FrameSource for RawFrames<R> {
         let part = Part::Frame { index: self.next, of: None };
         let place = || Place::part(&self.info.name, part.clone());
         let bytes = self.format.frame_bytes();
-        self.scratch.resize(bytes, 0);
-        let got = fill(&mut self.reader, &mut self.scratch).map_err(SourceError::io(place()))?;
+        let Self { reader, format, scratch, .. } = self;
+        let got = format.element.read(reader, bytes, Endian::Little, scratch, &mut frame.pixels, place)?;
         if got == 0 {
             return Ok(super::Read::End);
         }
@@ -147,7 +146,6 @@ impl<R: Read + Send> FrameSource for RawFrames<R> {
             let expected = format!("{bytes} bytes ({})", self.format);
             return Err(SourceError::malformed(place(), format!("{got} bytes before the end"), expected));
         }
-        self.format.element.decode(&self.scratch, Endian::Little, &mut frame.pixels, place)?;
         frame.index = self.next;
         frame.time = None;
         frame.shape = self.format.shape;

@@ -30,7 +30,11 @@ impl Capture {
         mut read: impl FnMut(&mut T) -> Result<Read, SourceError> + Send + 'static,
     ) -> Result<Self, StreamError> {
         let body = move || {
-            while !producer.stopped() {
+            loop {
+                producer.wait_for_room();
+                if producer.stopped() {
+                    break;
+                }
                 let mut item = producer.recycled().map(|c| c.item).unwrap_or_default();
                 if read(&mut item)? == Read::End {
                     break;

@@ -31,8 +31,9 @@ use crate::source::{Frame, FrameSource, Read};
 /// How long the computing thread waits for a frame before it looks at the stop flag.
 const PATIENCE: Duration = Duration::from_millis(100);
 
-/// Bytes of frames that wait for the model where the source can wait as well.
-const WAITING: usize = 32 << 20;
+/// Bytes of frames, of four a pixel, that wait for the model where the source can wait as well, the one that is being read
+/// among them. One always may.
+const WAITING: usize = 16 << 20;
 
 /// A frame may come again, or late, by up to this many indices: it is passed over. One further back is a recording that
 /// has started anew, of which nothing must go by unnoticed.
@@ -142,7 +143,7 @@ pub fn run_fields(
     let (name, shape, count) = (info.name.clone(), info.shape, info.count);
     let queue = match options.on_full {
         // Nothing is lost by reading later.
-        OnFull::Block => (WAITING / (4 * shape[0] * shape[1]).max(1)).max(2).min(options.queue),
+        OnFull::Block => (WAITING / (4 * shape[0] * shape[1]).max(1)).max(1).min(options.queue),
         OnFull::Fail | OnFull::DropOldest => options.queue,
     };
     let options = FieldOptions { queue, ..options.clone() };
@@ -278,6 +279,8 @@ impl Pipeline {
                 continue;
             }
             // Before the source is given room for another frame, for which it would take memory else.
+            let fallen = self.window.make_room();
+            self.fallen.extend(fallen);
             self.recycle(&mut frames);
             let captured = match self.ahead.take() {
                 Some(item) => Captured { item, at: Instant::now() },
@@ -310,8 +313,7 @@ impl Pipeline {
             self.report.most_queued = self.report.most_queued.max(frames.depth() + 1);
 
             let husk = self.husk();
-            let fallen = self.window.push(captured.item, captured.at, self.options.saturation, husk);
-            self.fallen.extend(fallen);
+            self.window.push(captured.item, captured.at, self.options.saturation, husk);
             self.count_invalid();
             self.report.windows_passed_over = passed_over + self.window.passed_over();
             if self.window.complete() {
@@ -333,7 +335,7 @@ impl Pipeline {
     /// A frame that fell out of the window and that no tile is computed from, for its buffers. Until there are as many as
     /// may ever be held at once none is given, so that later ones cost no memory, however the threads run.
     fn husk(&mut self) -> Option<Arc<Prepared>> {
-        if self.prepared < self.window.size() + self.most_pending + 1 {
+        if self.prepared < self.window.size() + self.most_pending {
             self.prepared += 1;
             return None;
         }

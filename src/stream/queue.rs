@@ -131,6 +131,14 @@ impl<T: Send> Producer<T> {
         self.shared.consumer_gone.load(Ordering::Acquire) || self.shared.stop.load(Ordering::Acquire)
     }
 
+    /// Under [`OnFull::Block`] wait until the next item fits or nothing more is wanted: an item that would have to wait
+    /// need not be in memory yet.
+    pub fn wait_for_room(&self) {
+        while self.on_full == OnFull::Block && self.forward.is_full() && !self.stopped() {
+            self.shared.taken.wait(NAP);
+        }
+    }
+
     /// Hand over one item.
     ///
     /// # Errors
@@ -336,6 +344,32 @@ mod tests {
         thread::sleep(Duration::from_millis(20));
         stop.store(true, Ordering::Release);
         assert_eq!(thread.join().expect("no panic"), Err(PushError::Stopped));
+        drop(consumer);
+    }
+
+    #[test]
+    fn room_is_waited_for_only_where_the_source_can_wait() {
+        let (mut producer, mut consumer, _) = queue(1, OnFull::Block);
+        producer.wait_for_room();
+        assert_eq!(producer.push(0), Ok(()));
+        let thread = thread::spawn(move || {
+            producer.wait_for_room();
+            producer.forward.is_full()
+        });
+        thread::sleep(Duration::from_millis(20));
+        assert!(!thread.is_finished());
+        assert!(matches!(consumer.pop(LONG), Pop::Item(0)));
+        assert!(!thread.join().expect("no panic"));
+
+        let (mut producer, consumer, _) = queue(1, OnFull::Fail);
+        assert_eq!(producer.push(0), Ok(()));
+        producer.wait_for_room();
+        drop(consumer);
+
+        let (mut producer, consumer, stop) = queue(1, OnFull::Block);
+        assert_eq!(producer.push(0), Ok(()));
+        stop.store(true, Ordering::Release);
+        producer.wait_for_room();
         drop(consumer);
     }
 

@@ -103,17 +103,16 @@ impl Window {
         }
     }
 
-    /// Take in the next frame. Gives the frame that fell out, once full.
+    /// Let go of the oldest frame, once full: the next map does not need it.
+    pub fn make_room(&mut self) -> Option<Arc<Prepared>> {
+        if self.full() { self.frames.pop_front() } else { None }
+    }
+
+    /// Take in the next frame.
     ///
-    /// `recycled` lends buffers: a frame that fell out before and that nobody else holds.
-    pub fn push(
-        &mut self,
-        frame: Frame,
-        arrived: Instant,
-        saturation: Saturation,
-        recycled: Option<Arc<Prepared>>,
-    ) -> Option<Arc<Prepared>> {
-        let out = if self.frames.len() == self.size { self.frames.pop_front() } else { None };
+    /// `recycled` lends buffers: a frame that was let go of before and that nobody else holds.
+    pub fn push(&mut self, frame: Frame, arrived: Instant, saturation: Saturation, recycled: Option<Arc<Prepared>>) {
+        self.make_room();
         let free = recycled.filter(|old| Arc::strong_count(old) == 1);
         let mut next = free.unwrap_or_else(Prepared::empty);
         if let Some(next) = Arc::get_mut(&mut next) {
@@ -127,7 +126,6 @@ impl Window {
         if self.torn || (self.full() && !self.within_reach()) {
             self.passed_over += 1;
         }
-        out
     }
 
     /// Forget all frames, as those that stood between them and the next cannot be had: the windows that would have
@@ -206,9 +204,9 @@ mod tests {
     fn complete_after(size: usize, delay: usize, indices: &[u64]) -> (Vec<u64>, u64) {
         let mut window = Window::new(size, delay);
         let mut maps = Vec::new();
-        let mut spare = None;
         for &i in indices {
-            spare = window.push(frame(i), Instant::now(), Saturation::Auto, spare);
+            let spare = window.make_room();
+            window.push(frame(i), Instant::now(), Saturation::Auto, spare);
             if window.complete() {
                 maps.extend(window.reference().map(|p| p.frame.index));
             }
