@@ -459,3 +459,42 @@ fn misuse_is_told_apart() -> Outcome {
     assert_eq!("TIFF".parse::<Format>().ok(), Some(Format::Tiff));
     Ok(())
 }
+
+/// What is in a folder already and cannot be had again stays.
+#[test]
+fn nothing_is_written_over_but_what_runs_wrote() -> Outcome {
+    let infos = [map_info("lambda", [2, 3], None)];
+    let formats = [Format::Npy];
+    let folder = tempfile::tempdir()?;
+    let dir = folder.path();
+    let start = |to: &Destination<'_>| OutputSet::create(to, &infos).err();
+    let plain = Destination::new(dir, &formats);
+
+    // Somebody else's file.
+    let target = dir.join("lambda.npy");
+    fs::write(&target, "theirs")?;
+    assert!(matches!(start(&plain), Some(SinkError::Foreign { path }) if path == target));
+    assert_eq!((fs::read_to_string(&target)?.as_str(), names(dir)?), ("theirs", vec!["lambda.npy".to_owned()]));
+    fs::remove_file(&target)?;
+
+    // An earlier run's results go for those of a new one, but not for those of what passes by only once.
+    write_maps(dir, &infos, &formats, 2)?.commit(&json!({}), None, false)?;
+    let earlier = fs::read(&target)?;
+    let passing = Destination { replace: false, ..Destination::new(dir, &formats) };
+    assert!(matches!(start(&passing), Some(SinkError::Earlier { .. })));
+    assert!(matches!(start(&Destination { resume: true, ..passing.clone() }), Some(SinkError::Earlier { .. })));
+    drop(write_maps(dir, &infos, &formats, 1)?);
+    assert!(matches!(start(&passing), Some(SinkError::Earlier { .. })), "nor where it was interrupted");
+    assert!(start(&Destination { resume: true, ..passing }).is_none());
+
+    // What the run reads stays, whatever it is called.
+    for keep in [[target.clone()], [dir.to_owned()], [dir.join("run.json")], [dir.join(".").join("lambda.npy")]] {
+        let reading = Destination { keep: &keep, ..Destination::new(dir, &formats) };
+        assert!(matches!(start(&reading), Some(SinkError::Input { path }) if path == keep[0]));
+    }
+    let elsewhere = [dir.join("u.npy"), std::env::temp_dir()];
+    fs::write(&elsewhere[0], "a recording")?;
+    assert_eq!(fs::read(&target)?, earlier);
+    assert!(start(&Destination { keep: &elsewhere, ..Destination::new(dir, &formats) }).is_none());
+    Ok(())
+}

@@ -116,6 +116,20 @@ fn steps_in_the_numbers_are_no_loss_and_a_file_left_broken_is() {
     assert_eq!(live[5].1, Pixels::U16(pixels(6)));
 }
 
+/// The wait for the end is shorter than that for a file to become whole: what is behind it is given all the same.
+#[test]
+fn a_broken_file_is_a_lost_frame_and_not_the_end() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for frame in 0..8 {
+        let bytes = png(frame);
+        let whole = if matches!(frame, 4 | 5) { bytes.len() / 2 } else { bytes.len() };
+        fs::write(folder.path().join(format!("f{frame:03}.png")), &bytes[..whole]).expect("it is written");
+    }
+    let given = frames(source(folder.path(), Some(until_idle(0.7))).expect("a folder"));
+    let indices: Vec<u64> = given.iter().map(|(index, _)| *index).collect();
+    assert_eq!(indices, [0, 1, 2, 3, 6, 7]);
+}
+
 #[test]
 fn a_file_that_is_taken_away_is_a_lost_frame_and_a_folder_that_is_gone_is_waited_for() {
     let folder = tempfile::tempdir().expect("a folder");

@@ -18,6 +18,11 @@ pub(crate) fn is_sensor(input: &str) -> bool {
     input.starts_with("mqtt://") || input.starts_with("serial://")
 }
 
+/// Whether an input passes by, so that what it gave cannot be read again.
+pub(crate) fn is_passing(input: &str) -> bool {
+    input == "-" || input.starts_with("tcp://") || is_sensor(input)
+}
+
 pub(crate) fn open_options(args: &RunArgs, kind: Kind) -> OpenOptions {
     let mut options = OpenOptions::new(kind);
     options.column.clone_from(&args.column);

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::args::{FormatArg, RunArgs};
 use super::counted;
 use super::failure::misuse;
-use super::input::is_sensor;
+use super::input::{is_passing, is_sensor};
 use super::spacing::RunSpacing;
 
 /// What the files hold, in order, each with its unit, and a line on where it comes from.
@@ -87,7 +87,8 @@ impl Outputs {
             })
             .collect();
         let formats = formats(args, &Format::DEFAULT_MAPS)?;
-        let to = Destination { tables, run, resume: args.resume, ..Destination::new(dir, &formats) };
+        let keep = inputs(args);
+        let to = Destination { tables, run, ..destination(args, dir, &formats, &keep) };
         let set = OutputSet::create(&to, &infos)?;
         Ok(Some(Self::new(set, dir, Vec::new())))
     }
@@ -115,7 +116,8 @@ impl Outputs {
             })
             .collect();
         let formats = formats(args, &Format::DEFAULT_SERIES)?;
-        let to = Destination { run, resume: args.resume, ..Destination::new(dir, &formats) };
+        let keep = inputs(args);
+        let to = Destination { run, ..destination(args, dir, &formats, &keep) };
         let set = OutputSet::create_series(&to, &infos)?;
         let outputs = Self::new(set, dir, vec![Vec::new(); infos.len()]);
         Ok(Some(Self { can_resume: !is_sensor(&args.input()), ..outputs }))
@@ -238,6 +240,18 @@ impl Extras {
     pub(crate) fn field(&mut self, name: &str, value: Value) {
         self.fields.insert(name.to_owned(), value);
     }
+}
+
+/// Where the files go, and what may not go for them.
+fn destination<'a>(args: &RunArgs, dir: &'a Path, formats: &'a [Format], keep: &'a [PathBuf]) -> Destination<'a> {
+    Destination { resume: args.resume, replace: !is_passing(&args.input()), keep, ..Destination::new(dir, formats) }
+}
+
+/// The files and folders that a run reads.
+fn inputs(args: &RunArgs) -> Vec<PathBuf> {
+    let fields = args.with.iter().map(|(_, value)| PathBuf::from(value));
+    let named = [args.model.clone(), PathBuf::from(args.input())].into_iter().chain(fields);
+    named.filter(|path| path.exists()).collect()
 }
 
 fn file_name(path: &Path) -> Option<String> {

@@ -141,6 +141,15 @@ impl<'a> Setting<'a> {
         late
     }
 
+    /// What a further input was given as, with the unit that the spacing gives a number.
+    fn in_words(&self, name: &str, value: &str) -> String {
+        let inputs = &self.model.contract.inputs;
+        let number = value.parse::<f64>().is_ok();
+        let input = inputs.iter().find(|i| i.name == name && number && !self.spacing.unitless);
+        let unit = input.and_then(|i| self.spacing.unit(inputs, &i.unit)).map(|u| format!(" {u}")).unwrap_or_default();
+        format!("{name} = {value}{unit}")
+    }
+
     /// Commit what was written, with its record, and tell the user about it.
     pub(crate) fn finish(
         &self,
@@ -213,6 +222,10 @@ impl<'a> Setting<'a> {
             summary.lines(&contract.outputs, |k| self.spacing.unit(&contract.inputs, &contract.outputs[k].unit)),
         );
         lines.extend(further);
+        let with: Vec<String> = self.args.with.iter().map(|(name, value)| self.in_words(name, value)).collect();
+        if !with.is_empty() {
+            lines.push(format!("{:10} {}", "with", with.join(", ")));
+        }
         let computed = report.computed - self.resumed.unwrap_or(0);
         lines.extend(stream_lines(report, computed, seconds, series, self.noise_given()));
         let chosen = if self.args.backend == BackendArg::Auto { ", chosen automatically" } else { "" };

@@ -94,13 +94,13 @@ pub fn bake(path: &str, text: &str, options: &BakeOptions) -> Result<Vec<u8>, Mo
         let refined = refine(&delta.clamp(-LARGEST, LARGEST))?;
         maps = refined.outputs;
         let std = log_std.clamp(-LARGEST, LARGEST).exp();
-        let (std, of) = match &estimate.unit {
-            Some(unit) => (std * unit, declared.first().map_or("", |lambda| lambda.unit.as_str())),
-            None => (std, ""),
+        let (name, unit) = declared.first().map_or(("", ""), |lambda| (lambda.name.as_str(), lambda.unit.as_str()));
+        let (std, output) = match &estimate.unit {
+            Some(scale) => (std * scale, (format!("standard deviation of {name}"), unit)),
+            None => (std, (format!("standard deviation of ln({name})"), "")),
         };
         maps.push(std.or_nan(&refined.seen));
-        let output = Output::new("std", "standard deviation", of, Transform::Identity);
-        declared.push(output);
+        declared.push(Output::new("std", &output.0, output.1, Transform::Identity));
         record = Some(TrunkRecord {
             sha256: trunk.sha256().to_owned(),
             features: names.iter().map(|n| (*n).to_owned()).collect(),

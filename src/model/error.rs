@@ -31,7 +31,8 @@ pub enum ModelError {
     },
     /// An ONNX model that says nothing of itself.
     #[error(
-        "{path}: an ONNX model without a mollifier contract; expected a file written by `mollifier bake SPEC -o {path}`"
+        "{path}: an ONNX model without a mollifier contract; expected a file written by `mollifier bake` (a trunk becomes a \
+         model with `mollifier bake SPEC --trunk {path} -o MODEL.onnx`)"
     )]
     NoContract {
         /// The file.

@@ -48,6 +48,24 @@ pub enum SinkError {
         /// The path.
         path: PathBuf,
     },
+    /// A file that no run wrote stands in an output's place.
+    #[error("{}: got a file that no run of mollifier wrote, expected none by that name; give another folder", path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
+    /// An output would replace what the run reads.
+    #[error("{}: got the run's own input in the place of its output, expected another folder", path.display())]
+    Input {
+        /// The input.
+        path: PathBuf,
+    },
+    /// An earlier run's results, which cannot be had again.
+    #[error("{}: got an earlier run's results, expected a folder without any (or --resume, where the earlier run was interrupted): what comes live cannot be computed again", path.display())]
+    Earlier {
+        /// The record or the journal of the earlier run.
+        path: PathBuf,
+    },
     /// Another run writes into the folder at this moment.
     #[error("{}: another run is writing into this folder; expected a folder of its own for each run", path.display())]
     Busy {

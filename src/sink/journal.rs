@@ -14,7 +14,7 @@ use super::SinkError;
 use super::set::clear;
 
 /// Name of the journal in the output folder.
-const NAME: &str = "journal.jsonl";
+pub(super) const NAME: &str = "journal.jsonl";
 /// Version of this layout.
 const VERSION: u32 = 2;
 /// A line is far shorter; anything longer is not one.

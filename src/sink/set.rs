@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::csv::CsvWriter;
-use super::journal::{Head, Journal, Line};
+use super::journal::{self, Head, Journal, Line};
 use super::npy::NpyWriter;
 use super::part::{Block, Site, Start, Writer, part_of};
 use super::png::{PictureWriter, PlotWriter};
@@ -51,13 +51,44 @@ pub struct Destination<'a> {
     pub run: Value,
     /// Whether to go on with what an interrupted run left in the folder. [`OutputSet::replay`] has to follow then.
     pub resume: bool,
+    /// Whether an earlier run's results may go: not where the recording cannot be had again.
+    pub replace: bool,
+    /// Files and folders that no output may replace: what the run reads.
+    pub keep: &'a [PathBuf],
 }
 
 impl<'a> Destination<'a> {
     /// A run that starts anew.
     #[must_use]
     pub fn new(dir: &'a Path, formats: &'a [Format]) -> Self {
-        Self { dir, formats, tables: &[], run: Value::Null, resume: false }
+        Self { dir, formats, tables: &[], run: Value::Null, resume: false, replace: true, keep: &[] }
+    }
+}
+
+impl Destination<'_> {
+    /// That nothing is lost by writing these files.
+    fn check(&self, files: &[String]) -> Result<(), SinkError> {
+        let [run, journal] = [RUN, journal::NAME].map(|name| self.dir.join(name));
+        if run.is_dir() {
+            return Err(SinkError::Occupied { path: run });
+        }
+        let targets: Vec<PathBuf> = files.iter().map(|f| self.dir.join(f)).filter(|target| target.exists()).collect();
+        let same = |a: &Path, b: &Path| fs::canonicalize(a).is_ok_and(|a| fs::canonicalize(b).is_ok_and(|b| a == b));
+        for input in self.keep {
+            let places = targets.iter().map(PathBuf::as_path).chain([self.dir, &run, &journal]);
+            if places.into_iter().any(|place| same(place, input)) {
+                return Err(SinkError::Input { path: input.clone() });
+            }
+        }
+        let goes_on = self.resume && journal.exists();
+        let earlier = [&run, &journal].into_iter().find(|path| path.exists());
+        // A folder in a file's place is an error of its own.
+        let store = |target: &Path| target.extension().is_some_and(|extension| extension == "zarr");
+        match (earlier, targets.iter().find(|target| target.is_file() || store(target))) {
+            (Some(path), _) if !self.replace && !goes_on => Err(SinkError::Earlier { path: path.clone() }),
+            (None, Some(target)) => Err(SinkError::Foreign { path: target.clone() }),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -149,16 +180,13 @@ impl OutputSet {
                 formats.push(*format);
             }
         }
-        let dir = to.dir.to_owned();
-        let made = !dir.exists();
-        fs::create_dir_all(&dir).map_err(|source| SinkError::Create { path: dir.clone(), source })?;
-        let run = dir.join(RUN);
-        if run.is_dir() {
-            return Err(SinkError::Occupied { path: run });
-        }
         let file = |name: &&str, format: &Format| format!("{name}.{}", format.extension());
         let mut files: Vec<String> = names.iter().flat_map(|n| formats.iter().map(move |f| file(n, f))).collect();
         files.extend(to.tables.iter().flat_map(TableInfo::files));
+        to.check(&files)?;
+        let dir = to.dir.to_owned();
+        let made = !dir.exists();
+        fs::create_dir_all(&dir).map_err(|source| SinkError::Create { path: dir.clone(), source })?;
         let head = Head::new(kind.nouns(), files, &to.run);
         let left = if to.resume { Journal::reopen(&dir)? } else { None };
         let (journal, start) = match left {

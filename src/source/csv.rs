@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::io::Read;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::clock::{Clock, time, time_column};
 use super::text::{Lines, Separator, is_date, is_missing};
@@ -55,8 +56,9 @@ pub(super) struct CsvSource<R> {
     ahead: VecDeque<Row>,
     /// Whether a value has been read.
     started: bool,
-    /// The column of times, where it decides where a sample belongs.
+    /// The column of times, and whether it decides where a sample belongs.
     clock: Option<Clock>,
+    timed: bool,
     /// Missing samples that have not been given out yet, before `held`.
     gap: u64,
     /// The value behind the missing samples.
@@ -164,7 +166,7 @@ impl<R: Read> CsvSource<R> {
             warnings: Vec::new(),
             faults: faults.clone().unwrap_or_default(),
         };
-        let clock = clock.map(|(clock, _)| clock).filter(|_| options.timed);
+        let clock = clock.map(|(clock, _)| clock);
         let layout = Layout { separator, width, column, time: clock.as_ref().map(|c| c.column) };
         // What is wrong with these rows is said before anything is written.
         for row in rows.iter().filter(|_| faults.is_none()) {
@@ -177,6 +179,7 @@ impl<R: Read> CsvSource<R> {
             ahead: rows.into(),
             started: false,
             clock,
+            timed: options.timed,
             gap: 0,
             held: None,
             next: 0,
@@ -202,6 +205,11 @@ impl<R: Read> CsvSource<R> {
         let mut missing = if self.layout.width == 1 && self.started { blanks } else { 0 };
         if let Some(clock) = &mut self.clock {
             missing += match (clock.missing(time), &self.faults) {
+                // The rows are taken as even, whatever their times; that may be a mistake.
+                (missing, _) if !self.timed => {
+                    self.info.faults.skipped.fetch_add(missing.unwrap_or(0), Ordering::Relaxed);
+                    0
+                }
                 (Ok(missing), _) => missing,
                 // The device's clock was set, or starts anew.
                 (Err(_), Some(faults)) => {
@@ -271,7 +279,7 @@ impl<R: Read + Send> SampleSource for CsvSource<R> {
                 Err(e) if e.may_pass_over() && self.faults.is_some() => {
                     self.faults.iter().for_each(|faults| Faults::count(&faults.unreadable));
                     // Where there are times, the next one tells what is missing.
-                    lost = u64::from(self.clock.is_none());
+                    lost = u64::from(self.clock.is_none() || !self.timed);
                     if block.values.is_empty() {
                         block.first += std::mem::take(&mut lost);
                     } else if lost > 0 {
@@ -505,6 +513,21 @@ mod tests {
         }
         let told = faults.told().map(|(_, count, _)| count);
         Ok((all, [told[1], told[3]]))
+    }
+
+    #[test]
+    fn times_that_are_not_followed_say_what_they_leave_room_for() -> Result<(), SourceError> {
+        let text = "t [s],u\n0,1\n0.1,2\n0.2,3\n0.6,4\n0.7,5\n";
+        for (timed, samples, skipped) in [(true, 8, 0), (false, 5, 3)] {
+            let options = OpenOptions { timed, ..OpenOptions::new(Kind::Series) };
+            let mut source = CsvSource::new(text.as_bytes(), "log", &options)?;
+            let (mut block, mut count) = (Samples::default(), 0);
+            while source.read(&mut block)? == super::super::Read::Filled {
+                count += block.values.len();
+            }
+            assert_eq!((count, source.info.faults.told()[5].1), (samples, skipped));
+        }
+        Ok(())
     }
 
     fn at(samples: &[(u64, f64)]) -> Vec<(u64, String)> {

@@ -1,4 +1,4 @@
-//! What a live input goes through.
+//! What an input goes through on the way.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -15,6 +15,8 @@ pub struct Faults {
     pub clock: AtomicU64,
     /// Times that the broker had forgotten what it was to keep.
     pub forgotten: AtomicU64,
+    /// Samples that the times of a table leave room for, where its rows are taken as even all the same.
+    pub skipped: AtomicU64,
 }
 
 impl Faults {
@@ -24,13 +26,19 @@ impl Faults {
 
     /// What has been counted, each with its name and what it means for the series.
     #[must_use]
-    pub fn told(&self) -> [(&'static str, u64, &'static str); 5] {
+    pub fn told(&self) -> [(&'static str, u64, &'static str); 6] {
         [
             ("breaks", &self.breaks, "times out of reach: what the sensor took meanwhile may be missing"),
             ("unreadable", &self.unreadable, "lines or messages that are no row of numbers: lost samples"),
             ("repeated", &self.repeated, "messages that came a second time: passed over"),
             ("clock", &self.clock, "times at which the sensor's clock did not go on in even steps"),
             ("forgotten", &self.forgotten, "times that the broker had forgotten what it was to keep"),
+            (
+                "skipped",
+                &self.skipped,
+                "samples are missing by the column of times, and what follows them comes as much too early: --spacing t \
+                 has the rows taken as even (without it the times are followed)",
+            ),
         ]
         .map(|(name, count, meaning)| (name, count.load(Ordering::Relaxed), meaning))
     }

@@ -295,8 +295,18 @@ fn frame_indices(names: &[&str], warnings: &mut Vec<String>) -> Vec<u64> {
         return consecutive();
     };
     let (prefix, first) = &parts[0];
-    let numbered = parts.iter().all(|(p, _)| p == prefix) && parts.windows(2).all(|pair| pair[0].1 < pair[1].1);
-    if !numbered {
+    if let Some(at) = parts.iter().position(|(p, _)| p != prefix) {
+        // Files that are each called otherwise have numbers by chance.
+        if parts.windows(2).any(|pair| pair[0].0 == pair[1].0 && pair[0].1 != pair[1].1) {
+            warnings.push(format!(
+                "files of several names, `{prefix}...` and, from {} on, `{}...`, are taken as one recording, one after \
+                 the other",
+                names[at], parts[at].0
+            ));
+        }
+        return consecutive();
+    }
+    if !parts.windows(2).all(|pair| pair[0].1 < pair[1].1) {
         return consecutive();
     }
     let offsets: Vec<u64> = parts.iter().map(|(_, number)| number - first).collect();
@@ -340,6 +350,7 @@ mod tests {
     fn numbers_in_names_are_frame_indices() {
         assert_eq!(indices(&["f_007.png", "f_008.png", "f_011.png"]), (vec![0, 1, 4], 0));
         assert_eq!(indices(&["f_0.png", "f_10.png", "f_30.png"]), (vec![0, 1, 3], 1));
+        assert_eq!(indices(&["a_0.png", "a_1.png", "b_0.png", "b_1.png"]), (vec![0, 1, 2, 3], 1));
         assert_eq!(indices(&["f_1630000000123.png", "f_1630000000456.png"]), (vec![0, 1], 1));
         assert_eq!(indices(&["t_16300.png", "t_16401.png", "t_16555.png"]), (vec![0, 1, 2], 1));
         assert_eq!(indices(&["a.png", "b.png"]), (vec![0, 1], 0));

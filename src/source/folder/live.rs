@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::super::follow::{Follow, GIVEN_UP, GRACE, OUT_OF_REACH, Settling};
@@ -192,6 +193,53 @@ impl LiveFolder {
             self.pending.push_back((name, path, index));
         }
     }
+
+    /// The next frame's index once its image has been read, and `None` while it is not there or not whole.
+    fn look(&mut self, settling: &mut Settling) -> Option<Result<u64, SourceError>> {
+        if self.pending.len() < 2 {
+            self.list();
+        }
+        let (_, path, index) = self.pending.front()?;
+        let later = self.pending.len() > 1;
+        let Ok(metadata) = fs::metadata(path) else {
+            // Taken away, while the folder is there: a lost frame. A drive that is gone is waited for.
+            if later && fs::metadata(&self.folder).is_ok() && settling.missing() >= GIVEN_UP {
+                self.pending.pop_front();
+                *settling = Settling::new();
+            }
+            return None;
+        };
+        let unchanged = settling.unchanged(&metadata);
+        if !later && !settling.is_settled(&metadata) {
+            return None;
+        }
+        let result = match read_image(path, &self.options, &mut self.pixels, &mut self.scratch) {
+            Ok(image) => {
+                let type_name = self.pixels.type_name();
+                if image.shape == self.info.shape && type_name == self.type_name {
+                    Ok(Some(*index))
+                } else {
+                    Err(SourceError::Changed {
+                        place: Place::whole(&path.display().to_string()),
+                        got: describe(type_name, image.shape),
+                        expected: describe(self.type_name, self.info.shape),
+                    })
+                }
+            }
+            Err(SourceError::Malformed { .. }) if later && unchanged >= GIVEN_UP => Ok(None),
+            Err(SourceError::Io { .. }) if later && unchanged >= OUT_OF_REACH => Ok(None),
+            Err(e) if e.may_pass() => return None,
+            Err(e) => Err(e),
+        };
+        self.pending.pop_front();
+        *settling = Settling::new();
+        // One that is given up leaves its index to nobody: a lost frame.
+        match result {
+            Ok(None) => None,
+            Ok(Some(index)) => Some(Ok(index)),
+            Err(e) => Some(Err(e)),
+        }
+    }
 }
 
 impl FrameSource for LiveFolder {
@@ -201,52 +249,16 @@ impl FrameSource for LiveFolder {
 
     fn read(&mut self, frame: &mut Frame) -> Result<Read, SourceError> {
         let follow = self.follow.clone();
-        let mut settling = Settling::new();
-        let found = follow.wait(|| {
-            if self.pending.len() < 2 {
-                self.list();
+        let found = loop {
+            let mut settling = Settling::new();
+            let found = follow.wait(|| self.look(&mut settling));
+            let left_behind = found.is_none() && self.pending.len() > 1;
+            if !left_behind || follow.stop.load(Ordering::Acquire) {
+                break found;
             }
-            let (_, path, index) = self.pending.front()?;
-            let later = self.pending.len() > 1;
-            let Ok(metadata) = fs::metadata(path) else {
-                // Taken away, while the folder is there: a lost frame. A drive that is gone is waited for.
-                if later && fs::metadata(&self.folder).is_ok() && settling.missing() >= GIVEN_UP {
-                    self.pending.pop_front();
-                    settling = Settling::new();
-                }
-                return None;
-            };
-            let unchanged = settling.unchanged(&metadata);
-            if !later && !settling.is_settled(&metadata) {
-                return None;
-            }
-            let result = match read_image(path, &self.options, &mut self.pixels, &mut self.scratch) {
-                Ok(image) => {
-                    let type_name = self.pixels.type_name();
-                    if image.shape == self.info.shape && type_name == self.type_name {
-                        Ok(Some(*index))
-                    } else {
-                        Err(SourceError::Changed {
-                            place: Place::whole(&path.display().to_string()),
-                            got: describe(type_name, image.shape),
-                            expected: describe(self.type_name, self.info.shape),
-                        })
-                    }
-                }
-                Err(SourceError::Malformed { .. }) if later && unchanged >= GIVEN_UP => Ok(None),
-                Err(SourceError::Io { .. }) if later && unchanged >= OUT_OF_REACH => Ok(None),
-                Err(e) if e.may_pass() => return None,
-                Err(e) => Err(e),
-            };
+            // The wait is over before the file is given up: it is lost, but those behind it are there.
             self.pending.pop_front();
-            settling = Settling::new();
-            // One that is given up leaves its index to nobody: a lost frame.
-            match result {
-                Ok(None) => None,
-                Ok(Some(index)) => Some(Ok(index)),
-                Err(e) => Some(Err(e)),
-            }
-        });
+        };
         let Some(index) = found.transpose()? else { return Ok(Read::End) };
         std::mem::swap(&mut frame.pixels, &mut self.pixels);
         frame.index = index;
