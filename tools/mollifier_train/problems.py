@@ -320,3 +320,32 @@ PROBLEMS |= {
     "chromatin-localisations-trained": replace(PROBLEMS["chromatin-localisations"], model="chromatin"),
     "chromatin-unsettled-trained": replace(PROBLEMS["chromatin-unsettled"], model="chromatin"),
 }
+
+# The same with missing values, which the usual methods do not take.
+HOLES = "without two discs of radius 2 and 5 px and 5 single pixels, in every frame"
+PROBLEMS |= {
+    f"langevin-gaps{of}": replace(
+        PROBLEMS[f"langevin{of}"],
+        text="as `langevin`, with gaps of 2 and 8 samples",
+        record=partial(recordings.with_gaps, record=recordings.record_langevin),
+        baselines={},
+        classical=None,
+        targets={},
+    )
+    for of in ("", "-trained")
+} | {
+    f"{law}-holes{of}": replace(
+        PROBLEMS[f"{law}{of}"],
+        text=f"as `{law}`, {HOLES}",
+        record=partial(recordings.with_holes, record=record),
+        baselines={},
+        classical=None,
+        targets={},
+    )
+    for law, record in (
+        ("heat", recordings.record_heat),
+        ("heat-transient", recordings.record_heat_transient),
+        ("reaction-diffusion", recordings.record_reaction_diffusion),
+    )
+    for of in ("", "-trained")
+}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +60,40 @@ class Recording:
             path = folder / "recording.npy"
             np.save(path, self.u.astype(np.float32))
         return path, given
+
+
+# Missing values, in a recording of any law.
+
+GAPS = (2, 8)
+"""Lengths of the gaps in a series, in samples."""
+DISCS = (2, 5)
+"""Radii of the holes in an image, in pixels."""
+DEAD = 5
+"""Single pixels that are missing in an image."""
+
+Record = Callable[[object, float, np.random.Generator], Recording]
+
+
+def with_gaps(clean: object, level: float, rng: np.random.Generator, *, record: Record) -> Recording:
+    """A series as `record` makes it, with a gap of each of `GAPS`, none within 30 samples of an end."""
+    recording = record(clean, level, rng)
+    u = recording.u.copy()
+    for length in GAPS:
+        start = int(rng.integers(30, len(u) - 30 - length))
+        u[start : start + length] = np.nan
+    return replace(recording, u=u)
+
+
+def with_holes(clean: object, level: float, rng: np.random.Generator, *, record: Record) -> Recording:
+    """Images as `record` makes them, without a disc of each of `DISCS` and `DEAD` single pixels, in every frame."""
+    recording = record(clean, level, rng)
+    rows, columns = recording.lam.shape
+    missing = np.zeros((rows, columns), dtype=bool)
+    y, x = np.mgrid[:rows, :columns]
+    for radius in DISCS:
+        missing |= (y - rng.integers(20, rows - 20)) ** 2 + (x - rng.integers(20, columns - 20)) ** 2 <= radius**2
+    missing[rng.integers(0, rows, DEAD), rng.integers(0, columns, DEAD)] = True
+    return replace(recording, u=np.where(missing, np.nan, recording.u))
 
 
 # Langevin.

@@ -32,7 +32,8 @@ RECIPES: dict[str, dict[str, Any]] = {
         "cell": 1,
     },
     "heat": {"recordings": 6000, "steps": 8000, "even": True},
-    "reaction-diffusion": {"recordings": 1200, "steps": 2000},
+    "heat-transient": {"steps": 4000, "even": True},
+    "reaction-diffusion": {"recordings": 1200, "steps": 3000, "even": True},
 }
 """What a law's recipe has otherwise than `Recipe`'s defaults."""
 NLL_WEIGHT = 0.05
@@ -53,7 +54,7 @@ class Recipe:
     """How a trunk is trained; the seed names the network's start and the order of the recordings.
 
     `even`: whether what changes from pixel to pixel counts as well. Without it the pixels of a cell, each of which has
-    a head of its own, differ by a visible pattern. Only heat's has been trained with it so far.
+    a head of its own, differ by a visible pattern. Chromatin's has not been trained with it so far.
     """
 
     recordings: int = 1500

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from .model_file import ModelFile
-from .simulate import chromatin, heat, heat_transient, langevin, reaction_diffusion
+from .simulate import chromatin, heat, heat_transient, langevin, missing, reaction_diffusion
 from .simulate.noise import blurred
 from .simulate.random_field import gaussian_random_field
 
@@ -19,6 +19,8 @@ FIRST_SEED = 1_000_000
 """Training sets use this seed and those that follow."""
 SIDE = 112
 """Pixels a side of a training recording."""
+WITH_HOLES = 0.3
+"""Share of the recordings of which some values are missing, where a network has to learn what holes do."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,7 @@ def observe(
     keep: int = 1,
     spacing: float = 1.0,
     time_step: float = 1.0,
+    holes: bool = True,
 ) -> Example:
     """Features and target of a window of `u`, axes `(frame, y, x)`, with noise of 0.3 to 20 %.
 
@@ -132,6 +135,7 @@ def observe(
         keep: the camera sees every `keep`-th point.
         spacing: distance of the points that it sees.
         time_step: time between frames.
+        holes: whether values may be missing.
     """
     corner = rng.integers(0, u.shape[-1] // keep - SIDE + 1, 2)
     cut = tuple(slice(keep * c + keep - 1, keep * (c + SIDE) + keep - 1, keep) for c in corner)
@@ -144,10 +148,25 @@ def observe(
     given["noise"] = told
     if offset := front_end.named("offset"):
         given[offset] = float(np.median(seen))
-    feeds = front_end.feeds(seen, spacing=(spacing, spacing), time_step=time_step, given=given)
+    valid = None
+    if holes and rng.random() < WITH_HOLES:
+        valid = ~missing.draw_holes(rng, seen.shape)
+        seen = missing.fill(np.where(valid, seen, np.nan))
+    feeds = front_end.feeds(seen, spacing=(spacing, spacing), time_step=time_step, valid=valid, given=given)
     features, closed = front_end.session.run(["features", "lambda"], feeds)
     target = log_lam[cut] - np.log(closed[0].astype(np.float64))
-    return Example(np.moveaxis(features[0], 0, -1), target.astype(np.float32))
+    return known_only(np.moveaxis(features[0], 0, -1), target)
+
+
+def known_only(
+    features: NDArray[np.float32], target: NDArray[np.float64], weight: NDArray[np.float64] | None = None
+) -> Example:
+    """An example in which values without a closed form, in the depth of a hole, do not count."""
+    known = np.isfinite(target)
+    if not known.all():
+        weight = np.where(known, 1.0 if weight is None else weight, 0.0)
+        target = np.where(known, target, 0.0)
+    return Example(features, target.astype(np.float32), None if weight is None else weight.astype(np.float32))
 
 
 def draw_heat_transient(front_end: ModelFile, seed: int) -> Example:
@@ -185,7 +204,7 @@ def draw_reaction_diffusion(front_end: ModelFile, seed: int) -> Example:
     if rng.random() < 2 / 3:
         kappa, k = reaction_diffusion.draw_constants(rng)
     phi = reaction_diffusion.evolve(phi0, np.exp(log_lam), time, kappa=kappa, k=k)
-    return observe(rng, front_end, phi, log_lam, known={"kappa": kappa, "k": k}, time_step=2.0)
+    return observe(rng, front_end, phi, log_lam, known={"kappa": kappa, "k": k}, time_step=2.0, holes=False)
 
 
 def draw_langevin(front_end: ModelFile, seed: int) -> Example:
@@ -212,12 +231,16 @@ def draw_langevin(front_end: ModelFile, seed: int) -> Example:
     noise, told = correlated_noise(rng, (samples,), level * u.std())
     seen = u + noise
     given = {"a": rate, "noise": told, "offset": float(np.median(seen))}
-    feeds = front_end.feeds(seen, spacing=(1.0,), given=given)
+    valid = None
+    if rng.random() < WITH_HOLES:
+        valid = ~missing.draw_gaps(rng, samples)
+        seen = missing.fill(np.where(valid, seen, np.nan))
+    feeds = front_end.feeds(seen, spacing=(1.0,), valid=valid, given=given)
     features, closed, unit = front_end.session.run(["features", "lambda", "unit"], feeds)
     unit = unit[0].astype(np.float64)
     weight = unit**2 / np.mean(unit**2)
     target = (lam - closed[0]) / unit
-    return Example(features[0].T[None], target[None].astype(np.float32), weight[None].astype(np.float32))
+    return known_only(features[0].T[None], target[None], weight[None])
 
 
 def smooth_steps(rng: np.random.Generator, samples: int) -> langevin.FourierForcing:

@@ -12,8 +12,6 @@ from mollifier_train.simulate import chromatin, heat, heat_transient, langevin, 
 from mollifier_train.simulate.noise import add_noise
 
 Array = NDArray[np.float64]
-REACH = 3
-"""How far a hole is filled from its neighbours, in samples."""
 
 
 @dataclass(frozen=True)
@@ -127,42 +125,3 @@ def punch(made: MadeUp, seed: int = 40_100) -> MadeUp:
         u[:, ny // 4 : ny // 4 + 3, nx // 4 : nx // 4 + 4] = np.nan
         u[:, ny // 2 : ny // 2 + 30, nx // 2 : nx // 2 + 30] = np.nan
     return replace(made, u=u)
-
-
-def fill(u: Array) -> Array:
-    """Stand-ins for missing values, slowly.
-
-    The mean of the valid samples within `REACH`, weighted by 1/distance^2; deeper inside a hole the frame's mean,
-    or, in a series, the last valid sample (before the first one: the first).
-
-    Args:
-        u: `(sample,)`, or `(window, y, x)` of which each frame is filled by itself.
-    """
-    if u.ndim == 3:
-        return np.stack([fill_image(frame) for frame in u])
-    out = u.copy()
-    known = np.isfinite(u)
-    for i in np.flatnonzero(~known):
-        near = np.arange(max(i - REACH, 0), min(i + REACH + 1, u.size))
-        near = near[known[near]]
-        if near.size:
-            out[i] = np.average(u[near], weights=1 / (near - i) ** 2.0)
-        else:
-            before = np.flatnonzero(known[:i])
-            out[i] = u[before[-1]] if before.size else u[np.flatnonzero(known)[0]]
-    return out
-
-
-def fill_image(frame: Array) -> Array:
-    """`fill` of one frame, `(y, x)`."""
-    out = frame.copy()
-    known = np.isfinite(frame)
-    mean = frame[known].mean()
-    for y, x in np.argwhere(~known):
-        rows = slice(max(y - REACH, 0), y + REACH + 1)
-        columns = slice(max(x - REACH, 0), x + REACH + 1)
-        dy, dx = np.mgrid[rows, columns][:, : frame[rows, columns].shape[0], : frame[rows, columns].shape[1]]
-        near = known[rows, columns]
-        weight = 1 / ((dy - y) ** 2.0 + (dx - x) ** 2.0)[near]
-        out[y, x] = np.average(frame[rows, columns][near], weights=weight) if near.any() else mean
-    return out

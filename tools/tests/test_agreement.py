@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_up import MadeUp, fill, make, pinned, punch
+from made_up import MadeUp, make, pinned, punch
 from numpy.typing import NDArray
 from mollifier_train import command
 from mollifier_train.model_file import ModelFile
+from mollifier_train.simulate.missing import fill
 
 
 def law(model: ModelFile) -> str:

@@ -1,0 +1,72 @@
+"""Missing values: how they are drawn for training, and what the trained networks make of them."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mollifier_train import command, training_sets
+from mollifier_train.calibration import QUANTILE
+from mollifier_train.model_file import ModelFile
+from mollifier_train.problems import PROBLEMS
+from mollifier_train.simulate import missing
+
+FIRST_SEED = 10_000
+"""Recordings of choice: none is published, none was trained on."""
+NETWORKS = ("langevin-gaps", "heat-holes", "heat-transient-holes", "reaction-diffusion-holes")
+
+
+def test_some_of_every_recording_is_there() -> None:
+    rng = np.random.default_rng(1)
+    gaps = [missing.draw_gaps(rng, 256) for _ in range(300)]
+    shares = np.array([g.mean() for g in gaps])
+    assert 0.0 < shares.mean() < 0.3 and shares.max() < 0.9
+    assert any(g[0] for g in gaps) and any(g[-1] for g in gaps)
+    for frames in (1, 5):
+        holes = [missing.draw_holes(rng, (frames, 112, 112)) for _ in range(200)]
+        assert max(h.mean() for h in holes) < 0.3
+        one_frame = [h.any(axis=(1, 2)).sum() < frames for h in holes if h.any()]
+        assert any(one_frame) == (frames > 1)
+
+
+@pytest.mark.usefixtures("mollifier")
+def test_values_without_a_closed_form_do_not_count_in_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training_sets, "WITH_HOLES", 1.0)
+    for law in ("langevin", "heat"):
+        front_end = tmp_path / f"{law}.onnx"
+        command.bake(command.MODELS / f"{law}.toml", front_end, front_end=True)
+        drawn = training_sets.examples(law, ModelFile(front_end), count=6, first_seed=5_000_000)
+        assert np.isfinite(drawn.features).all() and np.isfinite(drawn.target).all()
+        nothing = drawn.weight == 0
+        assert 0.001 < nothing.mean() < 0.5
+        assert np.all(drawn.target[nothing] == 0)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.usefixtures("mollifier")
+def test_std_tells_the_error_beside_missing_values(name: str) -> None:
+    """Of the values within 12 samples of a missing one."""
+    problem = PROBLEMS[f"{name}-trained"]
+    model = command.MODELS / f"{problem.model}.onnx"
+    shares = []
+    for seed in range(FIRST_SEED, FIRST_SEED + 3):
+        recording = problem.recording(problem.simulate(seed), 1.0, seed)
+        with tempfile.TemporaryDirectory() as folder:
+            path, given = recording.write(Path(folder))
+            out = Path(folder) / "out"
+            result = command.run(model, path, out, given=given, spacing=recording.spacing, options=recording.options)
+        std = np.asarray(result.outputs["std"], np.float64).reshape(recording.lam.shape)
+        estimate = result.lam.astype(np.float64)
+        series = recording.lam.ndim == 1
+        with np.errstate(invalid="ignore"):
+            error = estimate - recording.lam if series else np.log(estimate / recording.lam)
+        gone = np.isnan(recording.u) if recording.u.ndim < 3 else np.isnan(recording.u[2])
+        near = np.zeros(gone.shape, dtype=bool)
+        for at in np.argwhere(gone):
+            near[tuple(slice(max(a - 12, 0), a + 13) for a in at)] = True
+        shares.append(np.abs(error / std)[near & np.isfinite(error)])
+    share = np.concatenate(shares)
+    assert share.max() < 12
+    assert 0.8 < np.mean(share < QUANTILE) < 0.99
