@@ -132,6 +132,13 @@ impl<'a> Setting<'a> {
                 counted(report.uniform_maps, "maps")
             ));
         }
+        if let (Some(limit), None) = (report.limit, self.args.saturation) {
+            late.push(format!(
+                "{} with many pixels at their largest value, {limit}: where that is the camera's limit, --saturation \
+                 {limit} leaves them out (--saturation off, where it is none)",
+                counted(report.limited_frames, "frames")
+            ));
+        }
         if report.invalid_values > report.values / 2 {
             late.push(format!(
                 "{:.0} % of the values are missing or saturated (--saturation sets from where on)",

@@ -426,6 +426,8 @@ impl Pipeline {
             self.report.values += newest.frame.pixels.len() as u64;
             self.report.invalid_values += invalid;
             self.report.invalid_frames += u64::from(invalid > 0);
+            self.report.limited_frames += u64::from(newest.statistics.limit.is_some());
+            self.report.limit = newest.statistics.limit.or(self.report.limit);
         }
     }
 

@@ -142,6 +142,10 @@ pub struct Report {
     pub invalid_values: u64,
     /// Values in all.
     pub values: u64,
+    /// Frames with so many pixels at their largest value that it looks like a limit.
+    pub limited_frames: u64,
+    /// The newest such value.
+    pub limit: Option<f64>,
     /// From a map's newest frame out of the source to its outputs in the sink.
     pub latency: Percentiles,
     /// How much of that the newest frame (block of samples) waited in the queue.

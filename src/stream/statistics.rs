@@ -6,6 +6,10 @@ use crate::source::Frame;
 
 /// How many points of a frame its statistics are computed from, at most about.
 const POINTS: usize = 16_384;
+/// Share of the points at the frame's largest value from which on it may be a limit, and how many times as many as at the
+/// next value below have to be there.
+const AT_LIMIT: f64 = 1e-3;
+const OVER_NEXT: usize = 8;
 
 /// The fixed sub-lattice of a frame on which its statistics are computed: every `stride`-th row and column, about
 /// 16,000 points whatever the frame's size, every pixel of a small frame.
@@ -52,6 +56,8 @@ pub struct FrameStatistics {
     pub contrast: f64,
     /// Standard deviation of the white noise, see [`image_noise`].
     pub noise: f64,
+    /// The largest value, where so many pixels have it that it looks like a limit of the camera (12 bits in 16, say).
+    pub limit: Option<f64>,
     scratch: Vec<f64>,
 }
 
@@ -62,6 +68,7 @@ impl FrameStatistics {
         self.offset = self.mean(frame, invalid, lattice);
         self.contrast = spread(frame, invalid, lattice, self.offset);
         self.noise = image_noise(frame, invalid, &mut self.scratch);
+        self.limit = limit(frame, invalid, lattice);
     }
 
     /// Mean of the valid pixels on `lattice`, of all valid pixels where the lattice meets none, else 0.
@@ -87,6 +94,27 @@ fn spread(frame: &Frame, invalid: &Invalid, lattice: Lattice, mean: f64) -> f64 
         count += 1;
     }
     (sum / f64::from(count.max(1))).sqrt()
+}
+
+/// The largest value of the valid pixels on `lattice`, where it looks like a limit: a frame that has none falls off towards
+/// its largest value, be it smooth, noisy or of few counts.
+fn limit(frame: &Frame, invalid: &Invalid, lattice: Lattice) -> Option<f64> {
+    let (mut largest, mut next) = ((f64::NEG_INFINITY, 0), (f64::NEG_INFINITY, 0));
+    let mut points = 0;
+    for value in lattice.points().filter(|&i| invalid.is_valid(i)).map(|i| frame.pixels.get(i)) {
+        points += 1;
+        if value > largest.0 {
+            next = std::mem::replace(&mut largest, (value, 1));
+        } else if value == largest.0 {
+            largest.1 += 1;
+        } else if value > next.0 {
+            next = (value, 1);
+        } else if value == next.0 {
+            next.1 += 1;
+        }
+    }
+    let often = largest.1 as f64 >= (AT_LIMIT * f64::from(points)).max(OVER_NEXT as f64);
+    (often && next.1 > 0 && largest.1 > OVER_NEXT * next.1).then_some(largest.0)
 }
 
 #[cfg(test)]
@@ -125,5 +153,23 @@ mod tests {
         assert!((b.offset - a.offset - 256.0).abs() < 1e-4);
         // A ramp from 0 to 1.
         assert!((a.contrast - 12f64.sqrt().recip()).abs() < 1e-3 && (a.contrast - b.contrast).abs() < 1e-4);
+    }
+
+    #[test]
+    fn a_limit_is_told_from_a_largest_value() {
+        // Values from 0 to 1, of which so many bits are kept, cut off at so much.
+        let frame = |values: &dyn Fn(usize) -> f64| {
+            let pixels = Pixels::F64((0..10_000).map(values).collect());
+            Frame { index: 0, time: None, shape: [100, 100], pixels }
+        };
+        let wave = |i: usize| ((i % 100) as f64 / 15.0).sin() * ((i / 100) as f64 / 15.0).cos();
+        let noise = |i: usize| (i as f64 * 78.233).sin() * 43_758.545_3 % 1.0;
+        let camera = |i: usize| (2000.0 + 1500.0 * wave(i) + 30.0 * noise(i)).round();
+        assert_eq!(computed(&frame(&|i| camera(i).min(3000.0))).limit, Some(3000.0));
+        assert_eq!(computed(&frame(&camera)).limit, None);
+        assert_eq!(computed(&frame(&wave)).limit, None);
+        assert_eq!(computed(&frame(&|_| 7.0)).limit, None, "one value is no limit");
+        // Few counts: the larger, the rarer.
+        assert_eq!(computed(&frame(&|i| (3.0 * noise(i).powi(4)).round())).limit, None);
     }
 }

@@ -56,7 +56,7 @@ def test_command_line_reads() -> None:
     assert arguments.problem == ["heat", "langevin"] and arguments.noise == [1, 5] and arguments.fields == 3
     with pytest.raises(SystemExit):
         parser().parse_args(["evaluate", "plumbing"])
-    closed_forms = ["heat", "heat-anisotropic", "heat-discs", "heat-discs-soft", "heat-blurred-noise"]
+    closed_forms = ["heat", "heat-anisotropic", "heat-discs", "heat-discs-soft", "heat-blurred-noise", "heat-holes"]
     assert problems_of("heat-closed-form") == closed_forms
 
 
