@@ -139,6 +139,17 @@ fn a_series_gives_one_value_a_sample() {
     assert_eq!(record(&out)["outputs"]["lambda"]["unit"], "[u]/ms");
 }
 
+/// What is wrong with a row, not that there are too few before it.
+#[test]
+fn a_table_of_uneven_times_is_told_as_such() {
+    let bench = Bench::new();
+    let (model, table) = (bench.model("langevin-closed-form"), bench.path("u.csv"));
+    let rows = (0..300).map(|i| format!("{},{}\n", 0.01 * (f64::from(i) + if i % 7 == 2 { 0.45 } else { 0.0 }), i % 5));
+    fs::write(&table, format!("t [s],u\n{}", rows.collect::<String>())).expect("it is written");
+    let error = fails(&["run", &model, &table, "--with", "a=-1"], 1);
+    assert!(error.contains("line 5") && error.contains("even steps"), "{error}");
+}
+
 #[test]
 fn a_series_noisier_than_the_tested_ones_is_said_to_be() {
     let bench = Bench::new();
