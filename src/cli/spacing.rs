@@ -137,9 +137,13 @@ impl RunSpacing {
         let toml = format!("{spec}.toml");
         let toml = if std::path::Path::new(&toml).is_file() { &toml } else { "SPEC.toml" };
         let suffix = got.replace('=', "").replace(',', "-");
+        let (kind, note) = match contract.trunk {
+            Some(_) => ("-closed-form", " (a closed form, without std: the network was trained for this aspect only)"),
+            None => ("", ""),
+        };
         Err(misuse(format!(
             "{input}: got pixels of aspect {got}, expected {} as {model} was baked for; write a model for yours: \
-             mollifier bake {toml} --aspect {got} -o {spec}-{suffix}.onnx",
+             mollifier bake {toml} --aspect {got} -o {spec}{kind}-{suffix}.onnx{note}",
             list(&|a| a.aspect)
         )))
     }
