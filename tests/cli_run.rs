@@ -37,10 +37,6 @@ fn a_recording_is_never_written_over() {
     let (model, movie) = (bench.model("heat-transient-closed-form"), bench.movie("lambda.npy", (5, 70, 80)));
     let folder = Path::new(&movie).parent().expect("a folder").display().to_string();
     let before = fs::read(&movie).expect("the movie");
-    for input in [movie.as_str(), folder.as_str()] {
-        let error = fails(&["run", &model, input, "--with", "m=0", "--out", &folder, "--format", "npy"], 1);
-        assert!(!error.is_empty());
-    }
     let error = fails(&["run", &model, &movie, "--with", "m=0", "--out", &folder, "--format", "npy"], 1);
     assert!(error.ends_with("got the run's own input in the place of its output, expected another folder"), "{error}");
     assert_eq!(fs::read(&movie).expect("the movie"), before);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use common::{FakeFrames, FakeModel, TILING, hash};
+use common::{Again, FakeFrames, FakeModel, TILING, hash};
 use mollifier::source::{Frame, FrameInfo, FrameSource, Pixels, Read, SourceError};
 use mollifier::stream::{FieldOptions, Givens, Map, OnFull, Report, StreamError, TileGrid, run_fields};
 use ndarray::{ArcArray2, Array2};
@@ -257,30 +257,20 @@ fn frames_that_come_again_or_late_change_nothing() {
 
 /// Frames that count how often one had to be given new memory.
 struct Lent {
-    info: FrameInfo,
-    next: u64,
+    frames: Again,
     made: Arc<AtomicUsize>,
 }
 
 impl FrameSource for Lent {
     fn info(&self) -> &FrameInfo {
-        &self.info
+        self.frames.info()
     }
 
     fn read(&mut self, frame: &mut Frame) -> Result<Read, SourceError> {
-        if Some(self.next) == self.info.count {
-            return Ok(Read::End);
-        }
-        if frame.pixels.is_empty() {
-            self.made.fetch_add(1, Ordering::Relaxed);
-            frame.pixels = Pixels::U8(vec![0; 144]);
-        }
-        if let Pixels::U8(pixels) = &mut frame.pixels {
-            pixels.iter_mut().zip(0..).for_each(|(p, i)| *p = (hash(self.next << 32 | i) * 200.0) as u8);
-        }
-        (frame.index, frame.time, frame.shape) = (self.next, None, [12, 12]);
-        self.next += 1;
-        Ok(Read::Filled)
+        let new = frame.pixels.is_empty();
+        let read = self.frames.read(frame)?;
+        self.made.fetch_add(usize::from(new && read == Read::Filled), Ordering::Relaxed);
+        Ok(read)
     }
 }
 
@@ -289,8 +279,8 @@ impl FrameSource for Lent {
 fn of_a_recording_one_frame_more_than_the_window_is_in_memory() {
     for window in [1, 3, 5] {
         let made = Arc::new(AtomicUsize::new(0));
-        let info = FakeFrames::new([12, 12], 60, |_| None).info().clone();
-        let source = Lent { info, next: 0, made: Arc::clone(&made) };
+        let pixels = |frame: u64| Pixels::F32((0..144).map(|p| hash(frame << 32 | p) as f32).collect());
+        let source = Lent { frames: Again::new([12, 12], 60, (0..7).map(pixels).collect()), made: Arc::clone(&made) };
         let options = FieldOptions { queue: 1, ..FieldOptions::default() };
         let mut maps = 0;
         let sink = &mut |_: &Map<'_>| {

@@ -18,9 +18,14 @@ pub(crate) fn is_sensor(input: &str) -> bool {
     input.starts_with("mqtt://") || input.starts_with("serial://")
 }
 
+/// How the name of an input begins that sends by itself.
+pub(crate) fn sends(input: &str) -> Option<&'static str> {
+    ["tcp://", "mqtt://", "serial://"].into_iter().find(|scheme| input.starts_with(scheme))
+}
+
 /// Whether an input passes by, so that what it gave cannot be read again.
 pub(crate) fn is_passing(input: &str) -> bool {
-    input == "-" || input.starts_with("tcp://") || is_sensor(input)
+    input == "-" || sends(input).is_some()
 }
 
 pub(crate) fn open_options(args: &RunArgs, kind: Kind) -> OpenOptions {

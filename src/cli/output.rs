@@ -247,11 +247,10 @@ fn destination<'a>(args: &RunArgs, dir: &'a Path, formats: &'a [Format], keep: &
     Destination { resume: args.resume, replace: !is_passing(&args.input()), keep, ..Destination::new(dir, formats) }
 }
 
-/// The files and folders that a run reads.
+/// The files and folders that a run reads, and whatever else could be one by its name.
 fn inputs(args: &RunArgs) -> Vec<PathBuf> {
     let fields = args.with.iter().map(|(_, value)| PathBuf::from(value));
-    let named = [args.model.clone(), PathBuf::from(args.input())].into_iter().chain(fields);
-    named.filter(|path| path.exists()).collect()
+    [args.model.clone(), PathBuf::from(args.input())].into_iter().chain(fields).collect()
 }
 
 fn file_name(path: &Path) -> Option<String> {

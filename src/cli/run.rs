@@ -12,7 +12,7 @@ use super::backends::backend;
 use super::failure::misuse;
 use super::fitted::fitted;
 use super::images::images;
-use super::input::{every, is_sensor, open_options};
+use super::input::{every, is_sensor, open_options, sends};
 use super::interrupt::stop_flag;
 use super::log;
 use super::samples::samples;
@@ -57,7 +57,7 @@ fn compute(args: &RunArgs) -> Result<()> {
     let mut options = open_options(args, kind);
     let input = args.input();
     // What sends by itself is always live.
-    let sends = ["tcp://", "mqtt://", "serial://"].into_iter().find(|scheme| input.starts_with(scheme));
+    let sends = sends(&input);
     let follow = args.follow.or_else(|| sends.map(|_| f64::INFINITY));
     options.follow =
         follow.map(|seconds| Follow { stop: Arc::clone(&stop), idle: Duration::try_from_secs_f64(seconds).ok() });

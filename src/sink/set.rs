@@ -73,12 +73,11 @@ impl Destination<'_> {
             return Err(SinkError::Occupied { path: run });
         }
         let targets: Vec<PathBuf> = files.iter().map(|f| self.dir.join(f)).filter(|target| target.exists()).collect();
-        let same = |a: &Path, b: &Path| fs::canonicalize(a).is_ok_and(|a| fs::canonicalize(b).is_ok_and(|b| a == b));
-        for input in self.keep {
-            let places = targets.iter().map(PathBuf::as_path).chain([self.dir, &run, &journal]);
-            if places.into_iter().any(|place| same(place, input)) {
-                return Err(SinkError::Input { path: input.clone() });
-            }
+        let real = |path: &Path| fs::canonicalize(path).ok();
+        let places = targets.iter().map(PathBuf::as_path).chain([self.dir, &run, &journal]);
+        let places: Vec<PathBuf> = places.filter_map(real).collect();
+        if let Some(input) = self.keep.iter().find(|input| real(input).is_some_and(|input| places.contains(&input))) {
+            return Err(SinkError::Input { path: input.clone() });
         }
         let goes_on = self.resume && journal.exists();
         let earlier = [&run, &journal].into_iter().find(|path| path.exists());

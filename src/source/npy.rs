@@ -5,7 +5,7 @@ use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::sync::Arc;
 
-use super::element::{Element, Endian, fill};
+use super::element::{Element, Endian};
 use super::{FrameInfo, FrameSource, Input, OpenOptions, Part, Place, SampleSource, SeriesInfo, SourceError};
 use crate::model::Kind;
 use crate::source::{Frame, Pixels, Samples};
@@ -459,14 +459,13 @@ impl SampleSource for NpySamples {
         let place = || Place::whole(&self.info.name);
         // Of the order of BLOCK values, or one sample of all channels, which are in memory anyway.
         let bytes = samples as usize * channels * self.element.size();
-        self.scratch.resize(bytes, 0);
-        let got = fill(&mut self.reader, &mut self.scratch).map_err(SourceError::io(place()))?;
+        let Self { element, endian, reader, scratch, pixels, .. } = self;
+        let got = element.read(reader, bytes, *endian, scratch, pixels, place)?;
         if got < bytes {
             let got = self.next + (got / self.element.size() / channels) as u64;
             let got = format!("the end after {got} samples");
             return Err(SourceError::malformed(place(), got, format!("{} samples", self.count)));
         }
-        self.element.decode(&self.scratch, self.endian, &mut self.pixels, place)?;
         block.first = self.next;
         block.channels = channels;
         block.values.clear();

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from . import command
 from .evaluate import graph_hash, table
 from .model_file import ModelFile
 from .problems import PROBLEMS
+from .recordings import Recording
 
 BEGIN, END = "<!-- calibration:begin -->", "<!-- calibration:end -->"
 QUANTILE = 1.6449
@@ -40,6 +42,23 @@ def by_logarithm(model: Path) -> bool:
     return outputs["lambda"]["transform"] == "log"
 
 
+def errors(model: Path, recording: Recording, *, logarithm: bool) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Error of a run's estimate, of its logarithm where that counts, and std, each of lambda's shape.
+
+    Raises:
+        CommandError: if the run fails.
+        KeyError: if the model gives no `std`.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path, given = recording.write(Path(folder))
+        options = ("--threads", "1", *recording.options)
+        out = Path(folder) / "out"
+        result = command.run(model, path, out, given=given, spacing=recording.spacing, options=options)
+    std = np.asarray(result.outputs["std"], np.float64).reshape(result.lam.shape)
+    estimate, truth = result.lam.astype(np.float64), recording.lam
+    return np.log(estimate) - np.log(truth) if logarithm else estimate - truth, std
+
+
 def calibrate(
     name: str, model: Path, *, fields: int, seed_start: int = 0, levels: Sequence[float] | None = None
 ) -> list[Calibration]:
@@ -56,15 +75,7 @@ def calibrate(
         squares, variances, inside = [], [], []
         for seed in range(seed_start, seed_start + fields):
             recording = problem.recording(problem.simulate(seed), level, seed)
-            with tempfile.TemporaryDirectory() as folder:
-                path, given = recording.write(Path(folder))
-                options = ("--threads", "1", *recording.options)
-                result = command.run(
-                    model, path, Path(folder) / "out", given=given, spacing=recording.spacing, options=options
-                )
-            std = np.asarray(result.outputs["std"], np.float64).reshape(result.lam.shape)
-            estimate, truth = result.lam.astype(np.float64), recording.lam
-            error = np.log(estimate) - np.log(truth) if logarithm else estimate - truth
+            error, std = errors(model, recording, logarithm=logarithm)
             seen = np.isfinite(error)
             squares.append(error[seen] ** 2)
             variances.append(std[seen] ** 2)

@@ -322,30 +322,27 @@ PROBLEMS |= {
 }
 
 # The same with missing values, which the usual methods do not take.
+GAPS = "with gaps of 2 and 8 samples"
 HOLES = "without two discs of radius 2 and 5 px and 5 single pixels, in every frame"
 PROBLEMS |= {
-    f"langevin-gaps{of}": replace(
-        PROBLEMS[f"langevin{of}"],
-        text="as `langevin`, with gaps of 2 and 8 samples",
-        record=partial(recordings.with_gaps, record=recordings.record_langevin),
-        baselines={},
-        classical=None,
-        targets={},
+    f"{name}{of}": replace(
+        PROBLEMS[f"{law}{of}"], text=f"as `{law}`, {text}", record=record, baselines={}, classical=None, targets={}
     )
-    for of in ("", "-trained")
-} | {
-    f"{law}-holes{of}": replace(
-        PROBLEMS[f"{law}{of}"],
-        text=f"as `{law}`, {HOLES}",
-        record=partial(recordings.with_holes, record=record),
-        baselines={},
-        classical=None,
-        targets={},
-    )
-    for law, record in (
-        ("heat", recordings.record_heat),
-        ("heat-transient", recordings.record_heat_transient),
-        ("reaction-diffusion", recordings.record_reaction_diffusion),
+    for name, law, text, record in (
+        ("langevin-gaps", "langevin", GAPS, partial(recordings.with_gaps, record=recordings.record_langevin)),
+        ("heat-holes", "heat", HOLES, partial(recordings.with_holes, record=recordings.record_heat)),
+        (
+            "heat-transient-holes",
+            "heat-transient",
+            HOLES,
+            partial(recordings.with_holes, record=recordings.record_heat_transient),
+        ),
+        (
+            "reaction-diffusion-holes",
+            "reaction-diffusion",
+            HOLES,
+            partial(recordings.with_holes, record=recordings.record_reaction_diffusion),
+        ),
     )
     for of in ("", "-trained")
 }

@@ -148,14 +148,23 @@ def observe(
     given["noise"] = told
     if offset := front_end.named("offset"):
         given[offset] = float(np.median(seen))
-    valid = None
-    if holes and rng.random() < WITH_HOLES:
-        valid = ~missing.draw_holes(rng, seen.shape)
-        seen = missing.fill(np.where(valid, seen, np.nan))
+    seen, valid = some_missing(rng, seen, missing.draw_holes) if holes else (seen, None)
     feeds = front_end.feeds(seen, spacing=(spacing, spacing), time_step=time_step, valid=valid, given=given)
     features, closed = front_end.session.run(["features", "lambda"], feeds)
     target = log_lam[cut] - np.log(closed[0].astype(np.float64))
     return known_only(np.moveaxis(features[0], 0, -1), target)
+
+
+def some_missing(
+    rng: np.random.Generator,
+    seen: NDArray[np.float64],
+    draw: Callable[[np.random.Generator, tuple[int, ...]], NDArray[np.bool_]],
+) -> tuple[NDArray[np.float64], NDArray[np.bool_] | None]:
+    """A recording, `WITH_HOLES` of them without what `draw` takes and filled there, and where it was measured."""
+    if rng.random() >= WITH_HOLES:
+        return seen, None
+    valid = ~draw(rng, seen.shape)
+    return missing.fill(np.where(valid, seen, np.nan)), valid
 
 
 def known_only(
@@ -231,10 +240,7 @@ def draw_langevin(front_end: ModelFile, seed: int) -> Example:
     noise, told = correlated_noise(rng, (samples,), level * u.std())
     seen = u + noise
     given = {"a": rate, "noise": told, "offset": float(np.median(seen))}
-    valid = None
-    if rng.random() < WITH_HOLES:
-        valid = ~missing.draw_gaps(rng, samples)
-        seen = missing.fill(np.where(valid, seen, np.nan))
+    seen, valid = some_missing(rng, seen, missing.draw_gaps)
     feeds = front_end.feeds(seen, spacing=(1.0,), valid=valid, given=given)
     features, closed, unit = front_end.session.run(["features", "lambda", "unit"], feeds)
     unit = unit[0].astype(np.float64)

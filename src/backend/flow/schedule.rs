@@ -301,7 +301,8 @@ mod tests {
                                 let needs = read.rows[rows.start].start..read.rows[rows.end - 1].end;
                                 prop_assert!(needs.start >= first[t] && needs.end <= end[t]);
                                 if tensors[t].memory == Memory::Ring {
-                                    // The place of a row may have been written up to the end of the newest block.
+                                    prop_assert!(end[t] - needs.start <= capacity[t].cast_signed());
+                                    // Where rows share places, the newest block may have been written to its end.
                                     let newest = end[t].unsigned_abs().next_multiple_of(BLOCK).cast_signed();
                                     let whole = tensors[t].height + 2 * tensors[t].rim;
                                     prop_assert!(newest - needs.start <= capacity[t].cast_signed() || capacity[t] >= whole);

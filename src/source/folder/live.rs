@@ -234,11 +234,7 @@ impl LiveFolder {
         self.pending.pop_front();
         *settling = Settling::new();
         // One that is given up leaves its index to nobody: a lost frame.
-        match result {
-            Ok(None) => None,
-            Ok(Some(index)) => Some(Ok(index)),
-            Err(e) => Some(Err(e)),
-        }
+        result.transpose()
     }
 }
 
@@ -252,7 +248,8 @@ impl FrameSource for LiveFolder {
         let found = loop {
             let mut settling = Settling::new();
             let found = follow.wait(|| self.look(&mut settling));
-            let left_behind = found.is_none() && self.pending.len() > 1;
+            // A drive that is gone has no files to go on with.
+            let left_behind = found.is_none() && self.pending.len() > 1 && fs::metadata(&self.folder).is_ok();
             if !left_behind || follow.stop.load(Ordering::Acquire) {
                 break found;
             }

@@ -10,8 +10,9 @@ REACH = 3
 """How far a hole is filled from its neighbours, in samples."""
 
 
-def draw_gaps(rng: np.random.Generator, samples: int) -> NDArray[np.bool_]:
-    """Where a series of `samples` was not measured: one to three gaps of 1 to 64 samples, single ones, or both."""
+def draw_gaps(rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Where a series, `(sample,)`, was not measured: one to three gaps of 1 to 64 samples, single ones, or both."""
+    (samples,) = shape
     missing = np.zeros(samples, dtype=bool)
     kind = rng.random()
     if kind < 0.75:
@@ -26,7 +27,7 @@ def draw_gaps(rng: np.random.Generator, samples: int) -> NDArray[np.bool_]:
     return missing
 
 
-def draw_holes(rng: np.random.Generator, shape: tuple[int, int, int]) -> NDArray[np.bool_]:
+def draw_holes(rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.bool_]:
     """Where a recording of `shape`, axes `(frame, y, x)`, was not measured: in every frame, or (one in four) in one.
 
     Single pixels, up to one in a hundred; one to four discs of 1 to 12 px in radius; a row or column, 1 to 3 px wide.
