@@ -384,6 +384,46 @@ mod tests {
         assert!(compared > 20, "{compared} compared");
     }
 
+    /// Banks are left out over rows of which nothing is missing: what is beyond a hole's reach must not show it.
+    #[test]
+    fn a_hole_changes_no_bit_beyond_its_reach() {
+        let mut compared = 0;
+        for model in shipped() {
+            let contract = &model.contract;
+            // Rows enough to leave some beyond the reach; few columns, or the trunks take long.
+            let mut tile: Vec<usize> = model.smallest().iter().map(|n| n + 11).collect();
+            let reach = Tract.tiling(&model).halo(contract)[0].max(contract.halo[0]);
+            tile[0] += 2 * reach;
+            let [whole, mut holed] = [(); 2].map(|()| model.made_up_inputs(&tile, false));
+            let at = tile[0] - 4;
+            for (input, values) in contract.inputs.iter().zip(&mut holed) {
+                if input.role == crate::physics::InputRole::Valid {
+                    let axis = ndarray::Axis(values.ndim() - tile.len());
+                    values.index_axis_mut(axis, at).fill(0.0);
+                }
+            }
+            let shape: Vec<usize> = [1].iter().chain(&tile).copied().collect();
+            let mut plan = Tract.prepare(&model, &tile).expect("a plan");
+            // Twice with the hole, so that what is known of one run's rows is not taken for the next one's.
+            let [first, second, third] = [&holed, &whole, &holed].map(|inputs| {
+                let mut outputs = vec![ndarray::ArrayD::<f32>::zeros(shape.clone()); contract.outputs.len()];
+                let views: Vec<_> = inputs.iter().map(|a| a.view()).collect();
+                let mut into: Vec<_> = outputs.iter_mut().map(|a| a.view_mut()).collect();
+                plan.run(&views, &mut into).expect("it is computed");
+                outputs
+            });
+            let beyond = ndarray::Slice::from(0..at - reach);
+            for ((a, b), c) in first.iter().zip(&second).zip(&third) {
+                let bits = |a: &ndarray::ArrayD<f32>| a.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+                let part = |a: &ndarray::ArrayD<f32>| bits(&a.slice_axis(ndarray::Axis(1), beyond).to_owned());
+                assert!(part(a) == part(b), "{}: {tile:?}", model.name);
+                assert!(bits(a) == bits(c), "{}: {tile:?}", model.name);
+                compared += usize::from(bits(a) != bits(b));
+            }
+        }
+        assert!(compared > 20, "{compared} outputs show the hole");
+    }
+
     #[test]
     fn shapes_are_those_of_the_engines_analysis() {
         let mut compared = 0;

@@ -107,6 +107,9 @@ pub(super) struct Flow {
     tensors: Vec<Tensor>,
     /// By tensor: where it stands now.
     places: Vec<Place>,
+    /// By tensor: of which rows it is known that they are zero, up to the last that was made. Only of tensors that banks
+    /// read; of others there is nothing.
+    zero: Vec<Option<Vec<bool>>>,
     /// Of the tensors that are neither given nor outputs.
     memory: Vec<Vec<f32>>,
     /// Space in which a task computes.
@@ -161,7 +164,10 @@ impl Flow {
         }
         let scratch = recipe.tasks.iter().map(Task::scratch_len).max().unwrap_or(0);
         let places = tensors.iter().map(|t| t.start).collect();
-        Self { recipe, steps, tensors, places, memory, scratch: vec![0.0; scratch] }
+        let watched = |t: usize| shapes[t].memory == Memory::Straight;
+        let zero = tensors.iter().enumerate().map(|(t, tensor)| watched(t).then(|| vec![false; tensor.height]));
+        let zero = zero.collect();
+        Self { recipe, steps, tensors, places, zero, memory, scratch: vec![0.0; scratch] }
     }
 
     /// Compute every output from the tensors that are given, both in the recipe's order and row-major, and from the
@@ -170,7 +176,7 @@ impl Flow {
     /// # Panics
     /// If a tensor is shorter than the one bound, or one is missing.
     pub(super) fn run<'a>(&mut self, given: &[&[f32]], asked: Rows<'_>, outputs: &mut [&'a mut [f32]]) {
-        let Self { recipe, steps, tensors, places, memory, scratch } = self;
+        let Self { recipe, steps, tensors, places, zero, memory, scratch } = self;
         let width = recipe.size[1];
         assert_eq!((given.len(), outputs.len()), (recipe.given.len(), recipe.outputs.len()), "tensors");
         for (tensor, place) in tensors.iter().zip(places.iter_mut()) {
@@ -227,6 +233,15 @@ impl Flow {
                                 }
                             }
                         }
+                        // Where nothing is missing, what is missing need not be averaged at every radius.
+                        Action::Bank(bank) if all(&zero[reads[0]], bank.reads(rows.clone())) => {
+                            for (i, made) in made.iter_mut().enumerate() {
+                                for y in rows.clone() {
+                                    let at = place(i).at(0, y.cast_signed(), 0);
+                                    made.as_mut()[at..at + width].fill(0.0);
+                                }
+                            }
+                        }
                         Action::Bank(bank) => bank.run_rows(rows.clone(), input, &mut made, place, scratch),
                         Action::Pointwise(program) => program.run(rows.clone(), input, &mut made, place, scratch),
                         Action::Convolution(convolution) => {
@@ -239,6 +254,14 @@ impl Flow {
                         }
                         Action::Spread(cell) => {
                             spread_cells(rows.clone(), width, *cell, input(0), (made[0].as_mut(), place(0)));
+                        }
+                    }
+                    for (i, t) in makes.iter().enumerate() {
+                        if let Some(zero) = &mut zero[*t] {
+                            for y in rows.clone() {
+                                let at = place(i).at(0, y.cast_signed(), 0);
+                                zero[y] = made[i].as_mut()[at..at + width].iter().all(|v| *v == 0.0);
+                            }
                         }
                     }
                     for (t, made) in makes.iter().zip(made) {
@@ -270,6 +293,11 @@ impl Tensor {
             }
         }
     }
+}
+
+/// Whether these rows are known to be zero.
+fn all(zero: &Option<Vec<bool>>, rows: Range<usize>) -> bool {
+    zero.as_ref().is_some_and(|zero| zero[rows].iter().all(|z| *z))
 }
 
 /// A tensor that is being written.
