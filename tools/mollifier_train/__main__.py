@@ -110,7 +110,7 @@ def run_train(arguments: argparse.Namespace) -> int:
     out = arguments.out or command.MODELS / f"{arguments.law}.trunk.onnx"
     several = len(arguments.seed) > 1
     named = {seed: out.with_suffix(f".{seed}.onnx") if several else out for seed in arguments.seed}
-    train.train(arguments.law, named, recipe)
+    train.train(arguments.law, named, recipe, workers=arguments.workers)
     return 0
 
 
@@ -266,6 +266,7 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--out", type=Path, help="trunk to write [default: models/LAW.trunk.onnx]")
     one.add_argument("--recordings", type=int, help="in the training set [default: the law's own]")
     one.add_argument("--steps", type=int, help="of Adam [default: the law's own]")
+    one.add_argument("--workers", type=int, default=1, help="processes that simulate [default: %(default)s]")
     one.add_argument(
         "--seed",
         type=int,

@@ -194,7 +194,7 @@ def calibrated(trunk: Network, data: Examples, kept_out: Sequence[int]) -> Netwo
     return trunk.widened(quantile / NormalDist().inv_cdf((1 + INTERVAL) / 2))
 
 
-def train(law: str, outs: Mapping[int, Path], recipe: Recipe, *, spec: Path | None = None) -> None:
+def train(law: str, outs: Mapping[int, Path], recipe: Recipe, *, spec: Path | None = None, workers: int = 1) -> None:
     """Bake the front end, simulate, train a trunk for each seed and write it.
 
     Args:
@@ -202,6 +202,7 @@ def train(law: str, outs: Mapping[int, Path], recipe: Recipe, *, spec: Path | No
         outs: ONNX file of the trunk, by the network's seed.
         recipe: how; its own seed is left aside.
         spec: of the model, `models/LAW.toml` unless given, or the closed form's before there is one.
+        workers: processes that simulate.
     """
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
@@ -210,7 +211,7 @@ def train(law: str, outs: Mapping[int, Path], recipe: Recipe, *, spec: Path | No
         if not own.exists():
             own = command.MODELS / f"{law}-closed-form.toml"
         command.bake(spec or own, front_end, front_end=True)
-        data = training_sets.examples(law, ModelFile(front_end), count=recipe.recordings)
+        data = training_sets.examples(law, ModelFile(front_end), count=recipe.recordings, workers=workers)
     print(f"{recipe.recordings} recordings in {time.monotonic() - started:.0f} s", file=sys.stderr)
     first = training_sets.FIRST_SEED
     for seed, out in outs.items():

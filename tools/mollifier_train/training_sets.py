@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import multiprocessing
+from collections import deque
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -332,17 +336,51 @@ DRAW: dict[str, Callable[[ModelFile, int], Example]] = {
 """For each law that has a trunk: the recording of a seed."""
 
 
-def examples(law: str, front_end: ModelFile, *, count: int, first_seed: int = FIRST_SEED) -> Examples:
-    """Simulate `count` recordings and run the front end over each."""
+CHUNK = 10 * LOOKS
+"""Recordings that a worker makes at a time; whole nuclei."""
+
+
+def draw_some(law: str, path: Path, first_seed: int, count: int) -> list[Example]:
+    """The recordings of some seeds, behind the front end in the file `path`."""
+    front_end = opened(path)
+    return [DRAW[law](front_end, first_seed + i) for i in range(count)]
+
+
+@lru_cache(maxsize=1)
+def opened(path: Path) -> ModelFile:
+    """A front end, whose session each process makes once."""
+    return ModelFile(path)
+
+
+def examples(law: str, front_end: ModelFile, *, count: int, first_seed: int = FIRST_SEED, workers: int = 1) -> Examples:
+    """Simulate `count` recordings and run the front end over each; the same ones whatever the number of `workers`."""
     series = front_end.contract["kind"] == "series"
     first = DRAW[law](front_end, first_seed)
     # Filled one by one: a second copy of thousands of recordings may be more than the machine has.
     features = np.empty((count, *first.features.shape), np.float32)
     target = np.empty((count, *first.target.shape), np.float32)
     weight = np.ones_like(target)
-    for i in range(count):
-        drawn = first if i == 0 else DRAW[law](front_end, first_seed + i)
+
+    def keep(i: int, drawn: Example) -> None:
         features[i], target[i] = drawn.features, drawn.target
         if drawn.weight is not None:
             weight[i] = drawn.weight
+
+    if workers == 1:
+        for i in range(count):
+            keep(i, first if i == 0 else DRAW[law](front_end, first_seed + i))
+        return Examples(features, target, weight, series)
+    starts = range(0, count, CHUNK)
+    # Not forked: the libraries of the training have threads.
+    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+        waiting: deque[tuple[int, Future[list[Example]]]] = deque()
+        for start in [*starts, None]:
+            # Few at a time, as they take memory until they are kept.
+            while waiting and (start is None or len(waiting) >= 2 * workers):
+                at, drawn = waiting.popleft()
+                for k, example in enumerate(drawn.result()):
+                    keep(at + k, example)
+            if start is not None:
+                size = min(CHUNK, count - start)
+                waiting.append((start, pool.submit(draw_some, law, front_end.path, first_seed + start, size)))
     return Examples(features, target, weight, series)
