@@ -211,6 +211,15 @@ impl Bank {
         &self.present
     }
 
+    /// `input` (a map) without any derivative: its average by the bank's kernel.
+    ///
+    /// # Errors
+    /// As [`apply`](Self::apply).
+    pub fn smooth(&self, input: &Value) -> Result<Value, GraphError> {
+        let origin = vec![0; self.graph.axes()];
+        Ok(self.apply(input, &[&origin])?.swap_remove(0))
+    }
+
     /// Derivatives of `input` (a map), one for each entry of `orders`, in pixel units.
     ///
     /// Ask for all derivatives of one input at once: they share their passes.

@@ -48,15 +48,6 @@ const ABSENT: f64 = 1e-6;
 /// One outlier may not outvote a whole neighbourhood by more than this signal-to-noise ratio.
 const LARGEST_RATIO: f64 = 1e6;
 
-/// 1 for no weight on unmeasured samples, falling as a Gaussian of the lost weight.
-///
-/// A hole that was filled from its neighbours does little harm while it holds less than `tolerance` of the
-/// kernel's weight.
-pub(super) fn coverage(bank: &Bank, covered: &Value, tolerance: f64) -> Value {
-    let lost = (1.0 - covered) / tolerance;
-    (-lost.square()).exp() * bank.present()
-}
-
 /// The variance, for white noise of variance 1, of the difference of two widths' results.
 pub(super) fn difference_gain(narrow: &Bank, wide: &Bank, terms: &[(f64, &[usize])]) -> Result<Value, GraphError> {
     let (own, other) = (narrow.gain(terms)?, wide.gain(terms)?);
@@ -75,8 +66,6 @@ pub(super) fn aggregate(
     excess: f64,
 ) -> Result<Aggregate, GraphError> {
     let zero = graph.scalar(0.0);
-    let origin: &[usize] = if graph.axes() == 2 { &[0, 0] } else { &[0] };
-    let pooled = |value: &Value| Ok::<_, GraphError>(average.apply(value, &[origin])?.swap_remove(0));
     let Some(first) = scales.first() else {
         return Ok(Aggregate {
             estimate: graph.scalar(0.0),
@@ -95,7 +84,7 @@ pub(super) fn aggregate(
         let difference = &narrow.estimate - &wide.estimate;
         let ratio = (difference.square() / &variance).min(&graph.scalar(LARGEST_RATIO));
         let both = &narrow.coverage * &wide.coverage;
-        let theta = (pooled(&(&both * (ratio - excess)))? / (pooled(&both)? + 1e-6)).max(&zero);
+        let theta = (average.smooth(&(&both * (ratio - excess)))? / (average.smooth(&both)? + 1e-6)).max(&zero);
         // theta / (1 + theta), its energy theta * variance limited harmonically.
         let weight = match &detail.limit {
             Some(limit) => &theta / (&theta * (&variance / (limit + TINY)) + &theta + 1.0),
@@ -131,7 +120,5 @@ impl Aggregate {
 /// A point-by-point residual is the difference of nearly equal numbers: noise, and rounding that no two machines
 /// share. Its local size is what says how well the equation holds.
 pub(super) fn local_size(average: &Bank, map: &Value, covered: &Value) -> Result<Value, GraphError> {
-    let origin: &[usize] = if map.reach().len() == 2 { &[0, 0] } else { &[0] };
-    let pooled = |value: &Value| Ok::<_, GraphError>(average.apply(value, &[origin])?.swap_remove(0));
-    Ok((pooled(&(map.square() * covered))? / (pooled(covered)? + TINY)).sqrt())
+    Ok((average.smooth(&(map.square() * covered))? / (average.smooth(covered)? + TINY)).sqrt())
 }

@@ -125,7 +125,7 @@ impl Law for HeatTransient {
                 continue;
             }
             let bank = bank(graph, design, NAME, (&table.family, 2), *radius, Edge::OneSided)?;
-            let smoothed = bank.apply(&slope, &[&[0, 0]])?.remove(0);
+            let smoothed = bank.smooth(&slope)?;
             let second = bank.apply(&level, &[&[2, 0], &[0, 2]])?;
             let laplacian = &second[0] + grid.ratio() * &second[1];
             let (mean, lap) =
@@ -279,7 +279,7 @@ impl<'a> Averages<'a> {
 
     /// The average of `map` with this radius.
     pub(super) fn smooth(&mut self, radius: usize, map: &Value) -> Result<Value, GraphError> {
-        Ok(self.bank(radius)?.apply(map, &[&[0, 0]])?.remove(0))
+        self.bank(radius)?.smooth(map)
     }
 
     /// Taps along y and x.
@@ -392,7 +392,7 @@ pub(super) fn cover(
     let family = parse_family(law, family)?;
     let radii = (0..2).map(|axis| bank.kernel(axis, 0).map(|k| k.radius())).collect::<Result<_, _>>()?;
     let bank = BankDesign { family, radius: radii, edge: Edge::Zero, correction: None, edge_average: 0 };
-    Ok(graph.bank(&format!("cover{radius}"), bank)?.apply(map, &[&[0, 0]])?.remove(0))
+    Ok(graph.bank(&format!("cover{radius}"), bank)?.smooth(map)?)
 }
 
 /// Above zero where most of the smallest kernel stands on measured pixels: inside a hole that is larger than it an
@@ -405,7 +405,7 @@ pub(super) fn surrounded(graph: &Graph, design: &Design, radius: usize, invalid:
         correction: None,
         edge_average: 0,
     };
-    Ok(0.5 - graph.bank("hole", bank)?.apply(invalid, &[&[0, 0]])?.remove(0))
+    Ok(0.5 - graph.bank("hole", bank)?.smooth(invalid)?)
 }
 
 fn parse_family(law: &'static str, family: &str) -> Result<Family, PhysicsError> {

@@ -2,7 +2,8 @@
 
 use serde::Deserialize;
 
-use super::aggregate::{Detail, Scale, aggregate, coverage, difference_gain, local_size};
+use super::aggregate::{Detail, Scale, aggregate, difference_gain, local_size};
+use super::holes::{Holes, Tolerance};
 use super::{
     Description, Design, Estimate, Input, InputRole, Inputs, Kind, Law, Output, PhysicsError, Refined, Transform,
 };
@@ -40,8 +41,9 @@ const LAW: &str = "langevin";
 const EXCESS: f64 = 2.0;
 /// Moments through derivative order + 3 are exact.
 const CORRECTION: usize = 3;
-/// Kernel weight on unmeasured samples at which a radius is given up.
-const TOLERANCE: f64 = 0.1;
+/// Kernel weight on missing samples: an error of what fills them passes through a slope by its weight over R, and
+/// those of a gap's two sides partly cancel. Chosen on simulated series with gaps of 1 to 64 samples.
+const TOLERANCE: Tolerance = Tolerance { filled: 0.15, growth: 1.5, deep: 0.2 };
 /// Share of the sample's own spread in the unit that a trunk counts in, beside the neighbourhood's.
 const NEAR: f64 = 0.1;
 /// Keeps divisions defined where everything is zero.
@@ -87,18 +89,17 @@ impl Law for Langevin {
         };
 
         // In units of u per sample until the end; without the offset, which enters as a constant.
+        let holes = Holes::new(graph, design, &valid, family, table.radii[0], TOLERANCE)?;
         let mut banks = Vec::new();
         let mut scales: Vec<Scale> = Vec::new();
         let mut slopes: Vec<Value> = Vec::new();
         for &radius in &table.radii {
             let own = bank(format!("r{radius}"), radius, Edge::OneSided, Some(CORRECTION), CORRECTION - 1)?;
             let d = own.apply(&u, &[&[1], &[0]])?;
-            let cover = bank(format!("cover{radius}"), radius, Edge::OneSided, None, 0)?;
-            let covered = cover.apply(&valid, &[&[0]])?.swap_remove(0);
             scales.push(Scale {
                 estimate: &d[0] - &d[1] * &rate,
                 error: (own.gain(&terms)? * &variance).sqrt(),
-                coverage: coverage(&own, &covered, TOLERANCE),
+                coverage: holes.coverage(&own, radius, &terms)?,
             });
             slopes.push(d[0].clone());
             banks.push(own);
@@ -128,8 +129,7 @@ impl Law for Langevin {
             let change = (&scale.estimate - &total.estimate).square() * (1.0 / scales.len() as f64);
             spread = spread + change * bank.present();
         }
-        let local = average.apply(&(&spread * &total.coverage), &[&[0]])?.swap_remove(0)
-            / (average.apply(&total.coverage, &[&[0]])?.swap_remove(0) + TINY);
+        let local = average.smooth(&(&spread * &total.coverage))? / (average.smooth(&total.coverage)? + TINY);
         let unit = (local + &spread * NEAR + TINY).sqrt();
         let bounded = |ratio: &Value| (ratio + 1e-4).ln().clamp(-9.0, 4.0);
         let mut features = vec![
@@ -148,8 +148,7 @@ impl Law for Langevin {
         }
         // How lambda itself runs, without which the network could not smooth it further: coarsely, where it is near its
         // neighbourhood's mean, and over a wider range. At a border, where kernels are one-sided, that is worth most.
-        let mean = average.apply(&(&total.estimate * &total.coverage), &[&[0]])?.swap_remove(0)
-            / (average.apply(&total.coverage, &[&[0]])?.swap_remove(0) + TINY);
+        let mean = average.smooth(&(&total.estimate * &total.coverage))? / (average.smooth(&total.coverage)? + TINY);
         let level = (&total.estimate - mean) * &total.coverage / &unit;
         features.push(("level".to_owned(), level.clamp(-4.0, 4.0)));
         features.push(("level_far".to_owned(), (level * 0.125).clamp(-4.0, 4.0)));

@@ -8,6 +8,7 @@ mod aggregate;
 mod chromatin;
 mod heat;
 mod heat_transient;
+mod holes;
 mod interface;
 mod langevin;
 mod reaction_diffusion;

@@ -199,7 +199,7 @@ pub(super) fn ladder(
         let diffusion = (&force[0] + &ratio * &force[1] - &constants.kappa * bilaplacian) * &constants.mobility;
         let mut num = &phi[0] + 1.0 - &diffusion;
         if let Some((slope, _)) = &terms.slope {
-            num = num + bank.apply(slope, &[&[0, 0]])?.remove(0);
+            num = num + bank.smooth(slope)?;
         }
         let covered = cover(graph, law, COVER_FAMILY, *radius, &bank, &terms.valid)?;
         let weight = (1.05 - (1.0 - covered) * COVER).clamp(0.0, 1.0) * bank.present();
