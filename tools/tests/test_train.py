@@ -94,6 +94,19 @@ def test_a_trunk_over_the_budget_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("mollifier")
+def test_a_training_set_is_the_same_whoever_simulates_it(tmp_path: Path) -> None:
+    command.bake(command.MODELS / "langevin-closed-form.toml", tmp_path / "front-end.onnx", front_end=True)
+    # The last chunk is not whole.
+    count = 2 * training_sets.CHUNK + 7
+    alone, shared = (
+        training_sets.examples("langevin", ModelFile(tmp_path / "front-end.onnx"), count=count, workers=workers)
+        for workers in (1, 2)
+    )
+    for name in ("features", "target", "weight"):
+        np.testing.assert_array_equal(getattr(alone, name), getattr(shared, name))
+
+
+@pytest.mark.usefixtures("mollifier")
 @pytest.mark.parametrize(
     ("law", "count", "recipe"),
     [
