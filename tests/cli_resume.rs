@@ -196,3 +196,67 @@ fn what_cannot_be_gone_on_with_is_refused_and_kept() {
     assert!(run(&args).status.success());
     assert!(!files(&out).iter().any(|f| f.0.ends_with(".part") || f.0.starts_with("journal")));
 }
+
+#[test]
+fn a_complete_run_of_something_else_is_not_replaced() {
+    let bench = Bench::new();
+    let model = bench.model("heat-transient-closed-form");
+    let another = bench.model("reaction-diffusion-closed-form");
+    let (movie, other) = (bench.movie("u.npy", (8, 64, 64)), bench.movie("v.npy", (8, 64, 64)));
+    let out = bench.path("out");
+    let with = |model: &str, movie: &str, more: &[&str]| {
+        run(&[&["run", model, movie, "--format", "npy", "--out", &out], more].concat())
+    };
+    assert!(with(&model, &movie, &["--with", "m=0"]).status.success());
+    let before = files(&out);
+    let name = |path: &str, by: &str| format!("{path} by {by}");
+    let m: &[&str] = &["--with", "m=0", "--resume"];
+    for (by, recording, more) in [(&model, &other, m), (&another, &movie, &["--resume"])] {
+        let output = with(by, recording, more);
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{text}");
+        for told in [name(&movie, &model), name(recording, by), "another --out".into(), "leave --resume away".into()] {
+            assert!(text.contains(&told), "{told}: {text}");
+        }
+        assert!(files(&out) == before, "the results were touched");
+        assert_eq!(record(&out)["input"], movie.as_str());
+    }
+    // The same recording, by another name of its place; and, where it is wanted, the other one.
+    let around = movie.replace("u.npy", "./u.npy");
+    assert!(with(&model, &around, m).status.success());
+    assert!(with(&model, &other, &["--with", "m=0"]).status.success());
+    assert_eq!(record(&out)["input"], other.as_str());
+}
+
+#[test]
+fn a_series_goes_on_once_a_bad_row_is_mended_or_removed() {
+    let bench = Bench::new();
+    let model = bench.model("langevin-closed-form");
+    let table = bench.path("s.csv");
+    let row = |i: u32| format!("{:.2},{:.6}\n", f64::from(i) * 0.01, (f64::from(i) * 0.013).sin());
+    let with = |third: &str| {
+        let rows: String = (0..3000).map(|i| if i == 1500 { third.to_owned() } else { row(i) }).collect();
+        fs::write(&table, format!("t [s],v\n{rows}")).expect("it is written");
+    };
+    for (name, mended) in [("mended", row(1500)), ("removed", String::new())] {
+        let (whole, out) = (bench.path(&format!("whole {name}")), bench.path(name));
+        let args = ["run", &model, &table, "--with", "a=-1", "--format", "csv", "--out"];
+        with("15.00,oops\n");
+        for more in [&[&*out][..], &[&out, "--resume"]] {
+            let output = run(&[&args[..], more].concat());
+            let text = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert_eq!(output.status.code(), Some(1), "{text}");
+            for told in ["s.csv, line 1502: got `oops`, expected a number", "mend or remove that line: then --resume"] {
+                assert!(text.contains(told), "{told}: {text}");
+            }
+            // Nothing of what stands behind the row.
+            assert!(text.contains("1500 samples (mend"), "{text}");
+        }
+        with(&mended);
+        let output = run(&[&args[..], &[&out, "--resume"]].concat());
+        assert!(output.status.success(), "{output:?}");
+        assert!(record(&out)["resumed_after"].as_u64() > Some(1000), "{}", record(&out)["resumed_after"]);
+        assert!(run(&[&args[..], &[&whole]].concat()).status.success());
+        assert_same(&whole, &out);
+    }
+}

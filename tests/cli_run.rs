@@ -143,7 +143,7 @@ fn a_table_of_uneven_times_is_told_as_such() {
     let rows = (0..300).map(|i| format!("{},{}\n", 0.01 * (f64::from(i) + if i % 7 == 2 { 0.45 } else { 0.0 }), i % 5));
     fs::write(&table, format!("t [s],u\n{}", rows.collect::<String>())).expect("it is written");
     let error = fails(&["run", &model, &table, "--with", "a=-1"], 1);
-    assert!(error.contains("line 5") && error.contains("even steps"), "{error}");
+    assert!(error.contains("line 4:") && error.contains("even steps"), "{error}");
 }
 
 #[test]
@@ -340,6 +340,26 @@ fn what_tells_nothing_has_no_value_and_no_support() {
         assert!(String::from_utf8_lossy(&output.stderr).contains(word), "{path}: {output:?}");
         let support: Array3<f32> = read_npy(Path::new(&out).join("support.npy")).expect("support.npy");
         assert!(support.iter().all(|s| (0.0..0.05).contains(s)), "{path}: {:?}", support.first());
+    }
+}
+
+#[test]
+fn a_map_that_the_recording_does_not_determine_is_said_to_be_none() {
+    let bench = Bench::new();
+    let (model, movie, out) = (bench.model("heat-closed-form"), bench.movie("u.npy", (2, 64, 64)), bench.path("out"));
+    // Without a source nothing tells the diffusivity of a steady field.
+    for (source, told) in [("m=0", true), ("m=1", false)] {
+        let output = run(&["run", &model, &movie, "--with", source, "--spacing", "y=1um,x=1um", "--out", &out]);
+        assert!(output.status.success(), "{output:?}");
+        let text = String::from_utf8_lossy(&output.stderr);
+        let expected = "support is about 0: the recording does not determine lambda";
+        assert_eq!(text.contains(expected), told, "{source}: {text}");
+        assert_eq!(record(&out)["warnings"].to_string().contains(expected), told);
+        // `[m]` reads as metres.
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(!text.contains("[m]"), "{text}");
+        assert_eq!(text.contains("(unit of m)*um^2/(unit of u)"), !told, "{text}");
+        assert_eq!(record(&out)["outputs"]["lambda"]["unit"], "[m]*um^2/[u]");
     }
 }
 

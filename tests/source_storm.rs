@@ -1,14 +1,16 @@
 //! Localisation tables that grow: the density maps are those of the finished table, bit for bit.
 
 use std::fs::{self, OpenOptions as FileOptions};
-use std::io::Write;
+use std::io::{Cursor, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use mollifier::model::Kind;
-use mollifier::source::{Count, Follow, Frame, FrameSource, Input, OpenOptions, Pixels, Read, SourceError, open};
+use mollifier::source::{
+    Count, Follow, Frame, FrameSource, Input, OpenOptions, Pixels, Read, SourceError, from_reader, open,
+};
 use proptest::prelude::*;
 
 const HEADER: &str = "\"id\",\"frame\",\"x [nm]\",\"y [nm]\",\"uncertainty_xy [nm]\"\n";
@@ -133,6 +135,39 @@ fn a_half_written_line_waits_and_one_that_is_never_ended_is_left_out() -> Result
     let counted: Vec<usize> = (0..map.len()).filter(|i| map[*i] > 0.0).collect();
     assert_eq!(counted, [80 + 1, 80 + 24]);
     assert_eq!(notes, ["the last line is half written and was left out"]);
+    Ok(())
+}
+
+#[test]
+fn a_last_row_without_its_end_may_be_half_whatever_its_fields() -> Result<(), SourceError> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("locs.csv");
+    let half = ["the last line is half written and was left out"];
+    // An uncertainty of 12.5 that was cut, and an x of 1200.
+    for last in ["3,3,10,20,1", "3,3,120", "3,3,10,20,1e"] {
+        let text = format!("{HEADER}1,1,50,60,9\n2,2,1200,70,9\n{last}");
+        fs::write(&path, &text).expect("it is written");
+        for region in [None, Some(FIELD)] {
+            let piped = Box::new(Cursor::new(text.clone().into_bytes()));
+            let Input::Frames(piped) = from_reader(piped, "standard input", &options(None, region, None))? else {
+                unreachable!("a table of localisations gives images");
+            };
+            let mut said = piped.info().warnings.clone();
+            let (maps, notes) = maps(piped)?;
+            said.extend(notes);
+            assert_eq!(maps.len(), 1);
+            assert!(said.iter().any(|s| s == half[0]), "{last}, {region:?}: {said:?}");
+        }
+        let (live, notes) = maps(source(&path, &options(Some(10), Some(FIELD), Some(0.1)))?)?;
+        assert_eq!(
+            (live.iter().map(|m| m.1.expect("a count").localisations).sum::<u64>(), notes),
+            (2, half.map(str::to_owned).to_vec())
+        );
+    }
+    // A file that nobody writes is there as a whole.
+    fs::write(&path, format!("{HEADER}1,1,50,60,9\n2,2,1200,70,9")).expect("it is written");
+    let (whole, notes) = maps(source(&path, &options(Some(10), Some(FIELD), None))?)?;
+    assert_eq!((whole[0].1.expect("a count").localisations, notes), (2, Vec::new()));
     Ok(())
 }
 

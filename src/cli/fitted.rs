@@ -20,7 +20,7 @@ use super::progress::ProgressLine;
 use super::record::steps;
 use super::recorded::Recorded;
 use super::setting::{threads, warn};
-use super::spacing::RunSpacing;
+use super::spacing::{RunSpacing, in_words};
 use super::summary::Summary;
 use super::{counted, say};
 
@@ -112,7 +112,8 @@ pub(crate) fn fitted(args: &RunArgs, fit: &Fit) -> Result<()> {
         files.commit(false, grid.shape().is_some().then_some(&entry), record)
     });
     let mut lines = vec![format!("{}, {}: {}", fit.name, fit.physics.equation, grid.describe())];
-    lines.extend(summary.lines(&kinds, |k| announced.outputs[k].1.clone()));
+    let unit = |k: usize| announced.outputs[k].1.clone().map(|unit| in_words(&fit.physics.inputs, unit));
+    lines.extend(summary.lines(&kinds, unit));
     lines.push(format!("{:10} {:.0} points/s", "speed", grid.points() as f64 / seconds.max(1e-9)));
     lines.push(engine);
     lines.push(match written.transpose()? {

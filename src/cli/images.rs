@@ -17,7 +17,7 @@ use super::counted;
 use super::failure::misuse;
 use super::input::{check_rendering, every};
 use super::maptable::MapTable;
-use super::output::{Announced, Expected, Outputs, identity};
+use super::output::{Announced, Expected, Outputs, identity, refuse_another};
 use super::progress::ProgressLine;
 use super::roi::Roi;
 use super::setting::{Setting, threads};
@@ -35,6 +35,7 @@ pub(crate) fn images(
     let info = source.info().clone();
     let contract = &model.contract;
     check_rendering(args, &info.name, info.rendered)?;
+    refuse_another(args, model, &info.name)?;
     let names: Vec<&str> = contract.outputs.iter().map(|o| o.name.as_str()).collect();
     Roi::check(&args.roi, info.shape, &names, &info.name)?;
     if args.out.is_none() && !args.roi.is_empty() {
@@ -108,7 +109,7 @@ pub(crate) fn images(
         Err(e) => return Err(sink.explain(e, &info.name, "maps")),
     };
     if report.computed == 0 && !report.interrupted {
-        sink.outputs.map(|o| o.give_up("maps"));
+        sink.outputs.map(|o| o.give_up("maps", None));
         return Err(misuse(format!(
             "{}: got {}, expected at least {} one after another for a map",
             info.name,

@@ -16,6 +16,10 @@ use super::failure::misuse;
 use super::input::{is_passing, is_sensor};
 use super::spacing::RunSpacing;
 
+/// The record of a run in its folder, and what is there beside it only while a run can be gone on with.
+const RUN: &str = "run.json";
+const JOURNAL: &str = "journal.jsonl";
+
 /// What the files hold, in order, each with its unit, and a line on where it comes from.
 pub(crate) struct Announced {
     pub(crate) outputs: Vec<(Output, Option<String>)>,
@@ -193,8 +197,9 @@ impl Outputs {
         self.set.discard();
     }
 
-    /// Give up after a failure or an interruption: says what is left behind, nothing where nothing is complete.
-    pub(crate) fn give_up(self, nouns: &str) -> Option<String> {
+    /// Give up after a failure or an interruption: says what is left behind and the way on from there, nothing where
+    /// nothing is complete.
+    pub(crate) fn give_up(self, nouns: &str, way_on: Option<&str>) -> Option<String> {
         match self.set.complete() {
             0 => {
                 self.set.discard();
@@ -202,8 +207,8 @@ impl Outputs {
             }
             n => {
                 let (dir, what) = (self.dir.display(), counted(n, nouns));
-                let hint = if self.can_resume { " (--resume goes on from there)" } else { "" };
-                Some(format!("complete in the .part files in {dir}: {what}{hint}"))
+                let way_on = way_on.filter(|_| self.can_resume).map(|text| format!(" ({text})"));
+                Some(format!("complete in the .part files in {dir}: {what}{}", way_on.unwrap_or_default()))
             }
         }
     }
@@ -257,12 +262,56 @@ fn file_name(path: &Path) -> Option<String> {
     Some(path.file_name()?.to_string_lossy().into_owned())
 }
 
+/// The record of an earlier run into the folder; `None` where there is none that can be read.
+fn earlier_record(dir: &Path) -> Option<Value> {
+    std::fs::read(dir.join(RUN)).ok().and_then(|text| serde_json::from_slice(&text).ok())
+}
+
+/// Refuse to go on in a folder that holds a complete run of another recording or by another model: there is nothing to
+/// go on with, and a new run would replace its results.
+pub(crate) fn refuse_another(args: &RunArgs, model: &Model, input: &str) -> Result<()> {
+    let dir = match &args.out {
+        // What passes by replaces no earlier run: the set refuses it itself.
+        Some(dir) if args.resume && !is_passing(input) => dir,
+        _ => return Ok(()),
+    };
+    // An interrupted run has its journal, which says what has to be the same.
+    if dir.join(JOURNAL).exists() {
+        return Ok(());
+    }
+    let record = earlier_record(dir).unwrap_or_default();
+    let (Some(recording), Some(hash)) = (record["input"].as_str(), record["model"]["sha256"].as_str()) else {
+        return Ok(());
+    };
+    if hash == model.hash && is_same_place(recording, input) {
+        return Ok(());
+    }
+    let by = record["model"]["name"].as_str().unwrap_or(hash);
+    // Two versions of a model bear one name.
+    let [by, new] = if by == model.name && hash != model.hash {
+        [(by, hash), (&model.name, &model.hash)].map(|(name, hash)| format!("{name} (sha256 {hash:.8})"))
+    } else {
+        [by.to_owned(), model.name.clone()]
+    };
+    Err(misuse(format!(
+        "{}: got --resume where a complete run of {recording} by {by} lies, expected an interrupted one of {input} by \
+         {new}: give another --out, or leave --resume away to replace it",
+        dir.join(RUN).display()
+    )))
+}
+
+/// Whether two names are those of one recording.
+fn is_same_place(a: &str, b: &str) -> bool {
+    let real = |name: &str| std::fs::canonicalize(name).ok();
+    a == b || real(a).is_some_and(|a| real(b) == Some(a))
+}
+
 /// The files in the folder that an earlier run's record names, or that bear the name of an output in another format.
 fn files_of_earlier_runs(dir: &Path, replaced: &[String]) -> Vec<String> {
-    let record = std::fs::read(dir.join("run.json")).ok().and_then(|t| serde_json::from_slice::<Value>(&t).ok());
+    let record = earlier_record(dir);
     let files = record.as_ref().and_then(|r| r.get("files")?.as_array());
     let named = files.into_iter().flatten().filter_map(|f| f.as_str()).map(str::to_owned);
-    let stems = replaced.iter().filter(|f| *f != "run.json").filter_map(|f| Some(f.rsplit_once('.')?.0));
+    let stems = replaced.iter().filter(|f| *f != RUN).filter_map(|f| Some(f.rsplit_once('.')?.0));
     let twins = stems.flat_map(|stem| Format::ALL.map(|f| format!("{stem}.{}", f.extension())));
     let mut names: Vec<String> = named.chain(twins).collect();
     names.sort();

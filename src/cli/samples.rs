@@ -16,7 +16,7 @@ use super::args::RunArgs;
 use super::counted;
 use super::failure::misuse;
 use super::input::check_rendering;
-use super::output::{Announced, Outputs, identity};
+use super::output::{Announced, Outputs, identity, refuse_another};
 use super::progress::ProgressLine;
 use super::setting::Setting;
 use super::summary::Summary;
@@ -37,6 +37,7 @@ pub(crate) fn samples(
     }
     let input = args.input();
     check_rendering(args, &info.name, false)?;
+    refuse_another(args, model, &info.name)?;
     let mut set = Setting::new(args, model, backend, &info.name, &info.spacing, &info.warnings, None)?;
     let mut options = SeriesOptions {
         givens: set.givens.clone(),
@@ -89,7 +90,7 @@ pub(crate) fn samples(
         Err(e) => return Err(sink.explain(e, &info.name, "samples")),
     };
     if report.computed == 0 && !report.interrupted {
-        sink.outputs.map(|o| o.give_up("samples"));
+        sink.outputs.map(|o| o.give_up("samples", None));
         return Err(misuse(format!("{}: got no sample, expected some", info.name)));
     }
     let channels = match info.channels.len() {

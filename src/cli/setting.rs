@@ -153,7 +153,10 @@ impl<'a> Setting<'a> {
         let inputs = &self.model.contract.inputs;
         let number = value.parse::<f64>().is_ok();
         let input = inputs.iter().find(|i| i.name == name && number && !self.spacing.unitless);
-        let unit = input.and_then(|i| self.spacing.unit(inputs, &i.unit)).map(|u| format!(" {u}")).unwrap_or_default();
+        let unit = input
+            .and_then(|i| self.spacing.unit_in_words(inputs, &i.unit))
+            .map(|u| format!(" {u}"))
+            .unwrap_or_default();
         format!("{name} = {value}{unit}")
     }
 
@@ -170,14 +173,15 @@ impl<'a> Setting<'a> {
         let contract = &self.model.contract;
         let series = contract.kind == Kind::Series;
         let mut warnings = self.warnings.clone();
-        for warning in self.late_warnings(report, series) {
+        let undetermined = summary.undetermined().filter(|_| !says_why(report, series));
+        for warning in self.late_warnings(report, series).into_iter().chain(undetermined) {
             warn(&warning);
             warnings.push(warning);
         }
         let threads = if series { 1 } else { threads(self.args) };
         let mut written = None;
         if report.computed == 0 {
-            outputs.map(|o| o.give_up("maps"));
+            outputs.map(|o| o.give_up("maps", None));
         } else if let Some(outputs) = outputs {
             let record = |files: &[String]| {
                 Record {
@@ -226,7 +230,8 @@ impl<'a> Setting<'a> {
             });
         }
         lines.extend(
-            summary.lines(&contract.outputs, |k| self.spacing.unit(&contract.inputs, &contract.outputs[k].unit)),
+            summary
+                .lines(&contract.outputs, |k| self.spacing.unit_in_words(&contract.inputs, &contract.outputs[k].unit)),
         );
         lines.extend(further);
         let with: Vec<String> = self.args.with.iter().map(|(name, value)| self.in_words(name, value)).collect();
@@ -245,6 +250,13 @@ impl<'a> Setting<'a> {
         say(&lines.join("\n  "))?;
         Ok(())
     }
+}
+
+/// Whether another warning says already why there is no support: frames of one value or density, values that are
+/// missing.
+fn says_why(report: &Report, series: bool) -> bool {
+    let constant = !series && report.contrast().is_none();
+    constant || report.uniform_maps > 0 || report.invalid_values > report.values / 2
 }
 
 /// Tell the user, and the log.

@@ -148,6 +148,11 @@ impl RunSpacing {
         )))
     }
 
+    /// [`unit`](Self::unit) for a person to read.
+    pub(crate) fn unit_in_words(&self, inputs: &[Input], formula: &str) -> Option<String> {
+        self.unit(inputs, formula).map(|unit| in_words(inputs, unit))
+    }
+
     /// The unit that a formula of axes and inputs stands for here; `None` for a pure or unitless number.
     pub(crate) fn unit(&self, inputs: &[Input], formula: &str) -> Option<String> {
         if self.unitless && self.field_units.is_empty() {
@@ -169,6 +174,18 @@ impl RunSpacing {
             }
         })
     }
+}
+
+/// A unit for a person to read: `[m]`, the unit that nobody stated of the input m, reads as metres.
+pub(crate) fn in_words(inputs: &[Input], unit: String) -> String {
+    inputs.iter().fold(unit, |text, i| text.replace(&format!("[{}]", i.name), &format!("(unit of {})", i.name)))
+}
+
+/// A formula of axes and inputs for a person to read.
+pub(crate) fn formula_in_words(inputs: &[Input], formula: &str) -> String {
+    let parsed = formula.parse::<UnitFormula>().ok();
+    let axis = |name: &str| matches!(name, "t" | "y" | "x").then(|| name.to_owned());
+    parsed.and_then(|f| f.render(axis)).map_or_else(|| formula.to_owned(), |unit| in_words(inputs, unit))
 }
 
 /// Whether two steps that can be compared are more than a hundredth apart.
@@ -303,5 +320,11 @@ mod tests {
         assert_eq!(unit("kappa/t").as_deref(), Some("um^2/s"));
         assert_eq!(unit("m*y^2/u").as_deref(), Some("[m]*um^2/[u]"));
         assert_eq!(unit(""), None);
+        let words = unit("y^2/u").map(|unit| in_words(&inputs, unit));
+        assert_eq!(words.as_deref(), Some("um^2/(unit of u)"));
+        // What somebody stated is no name, whatever it is.
+        assert_eq!(in_words(&inputs, "[100 %]/s".to_owned()), "[100 %]/s");
+        assert_eq!(formula_in_words(&inputs, "u*y^2/t"), "(unit of u)*y^2/t");
+        assert_eq!(formula_in_words(&inputs, "1/t"), "1/t");
     }
 }

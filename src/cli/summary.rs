@@ -10,6 +10,8 @@ const KEPT: usize = 1 << 16;
 const PER_MAP: usize = 4096;
 /// Values with less support than this say nothing of the range.
 const SUPPORTED: f32 = 0.5;
+/// Where most values have less support than this the recording tells next to nothing.
+const UNSUPPORTED: f32 = 0.05;
 
 /// A bounded sample of an output's values, evenly spread over the run.
 #[derive(Debug)]
@@ -17,6 +19,12 @@ struct Values {
     kept: Vec<f32>,
     stride: u64,
     seen: u64,
+}
+
+impl Default for Values {
+    fn default() -> Self {
+        Self { kept: Vec::new(), stride: 1, seen: 0 }
+    }
 }
 
 impl Values {
@@ -50,8 +58,11 @@ impl Values {
 pub(crate) struct Summary {
     outputs: Vec<Values>,
     support: Option<usize>,
+    supports: Values,
     support_sum: f64,
     support_count: u64,
+    /// Values with as much support as [`SUPPORTED`].
+    supported: u64,
     not_a_number: u64,
     looked_at: u64,
 }
@@ -59,10 +70,12 @@ pub(crate) struct Summary {
 impl Summary {
     pub(crate) fn new(outputs: &[Output]) -> Self {
         Self {
-            outputs: outputs.iter().map(|_| Values { kept: Vec::new(), stride: 1, seen: 0 }).collect(),
+            outputs: outputs.iter().map(|_| Values::default()).collect(),
             support: outputs.iter().position(|o| o.name == "support"),
+            supports: Values::default(),
             support_sum: 0.0,
             support_count: 0,
+            supported: 0,
             not_a_number: 0,
             looked_at: 0,
         }
@@ -80,6 +93,8 @@ impl Summary {
             if let Some(s) = support.filter(|s| s.is_finite()) {
                 self.support_sum += f64::from(s);
                 self.support_count += 1;
+                self.supported += u64::from(s >= SUPPORTED);
+                self.supports.add(s);
             }
             if support.is_none_or(|s| s >= SUPPORTED) {
                 for (values, output) in self.outputs.iter_mut().zip(outputs) {
@@ -89,6 +104,25 @@ impl Summary {
                 }
             }
         }
+    }
+
+    /// What to know of lambda where most values have next to no support.
+    pub(crate) fn undetermined(&self) -> Option<String> {
+        let [_, median, _] = self.supports.at([0.05, 0.5, 0.95])?;
+        if median >= UNSUPPORTED {
+            return None;
+        }
+        let why = "(nothing in it varies, or the source is about 0)";
+        // Sparse specimens on empty ground have some.
+        let share = 100.0 * self.supported as f64 / self.support_count as f64;
+        Some(if share < 1.0 {
+            format!("support is about 0: the recording does not determine lambda {why}, the map is not to be read")
+        } else {
+            format!(
+                "support is about 0 for more than half of the values: the recording does not determine lambda there \
+                 {why}, the map is to be read at most in the {share:.0} % with a support of at least {SUPPORTED}"
+            )
+        })
     }
 
     /// Lines about the outputs; `unit` gives each one's unit.
@@ -210,7 +244,7 @@ mod tests {
 
     #[test]
     fn a_sample_is_bounded_and_even() {
-        let mut values = Values { kept: Vec::new(), stride: 1, seen: 0 };
+        let mut values = Values::default();
         for i in 0..1_000_000 {
             values.add(i as f32);
         }

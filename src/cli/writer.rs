@@ -5,6 +5,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use mollifier::backend::BackendError;
 use mollifier::sink::Kept;
+use mollifier::source::{Part, Place, SourceError};
 use mollifier::stream::{Map, MapSink, SampleBlock, SampleSink, StreamError};
 use mollifier::view::Board;
 use ndarray::Array2;
@@ -30,7 +31,7 @@ pub(crate) struct Writer {
 impl Writer {
     /// Say what failed in terms of the recording, and what can still be had of the run.
     pub(crate) fn explain(self, error: StreamError, input: &str, nouns: &str) -> anyhow::Error {
-        let left = self.outputs.and_then(|o| o.give_up(nouns));
+        let left = self.outputs.and_then(|o| o.give_up(nouns, way_on(&error)));
         match (error, left) {
             (StreamError::Backend(BackendError::TooSmall { what, got, expected }), _) => {
                 let size = |s: &[usize]| s.iter().map(usize::to_string).collect::<Vec<_>>().join(" x ");
@@ -66,6 +67,18 @@ impl Writer {
     fn look_at(&mut self, outputs: &[Array2<f32>]) {
         let slices: Vec<&[f32]> = outputs.iter().filter_map(|a| a.as_slice()).collect();
         self.summary.look_at(&slices);
+    }
+}
+
+/// What to do after a failure for the run to go on, where that is not said by the error itself.
+fn way_on(error: &StreamError) -> Option<&'static str> {
+    match error {
+        // It would be met again.
+        StreamError::Source(SourceError::Malformed { place: Place { part: Part::Line(_), .. }, .. }) => {
+            Some("mend or remove that line: then --resume goes on from there")
+        }
+        StreamError::OtherRecording { .. } => None,
+        _ => Some("--resume goes on from there"),
     }
 }
 

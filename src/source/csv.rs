@@ -99,17 +99,26 @@ struct Row {
 
 impl<R: Read> CsvSource<R> {
     pub(super) fn new(reader: R, name: &str, options: &OpenOptions) -> Result<Self, SourceError> {
-        Self::open(reader, name, options, None)
+        Self::open(Lines::new(reader, name), name, options, None)
+    }
+
+    /// Rows that come by a pipe, whose writer may be stopped in the last one.
+    pub(super) fn piped(reader: R, name: &str, options: &OpenOptions) -> Result<Self, SourceError> {
+        Self::open(Lines::new(reader, name).whole(), name, options, None)
     }
 
     /// Rows as a device gives them; what is wrong with some of them is counted in `faults`.
     #[cfg(any(feature = "mqtt", feature = "serial"))]
     pub(super) fn live(reader: R, name: &str, options: &OpenOptions, faults: Arc<Faults>) -> Result<Self, SourceError> {
-        Self::open(reader, name, options, Some(faults))
+        Self::open(Lines::new(reader, name), name, options, Some(faults))
     }
 
-    fn open(reader: R, name: &str, options: &OpenOptions, faults: Option<Arc<Faults>>) -> Result<Self, SourceError> {
-        let mut lines = Lines::new(reader, name);
+    fn open(
+        mut lines: Lines<R>,
+        name: &str,
+        options: &OpenOptions,
+        faults: Option<Arc<Faults>>,
+    ) -> Result<Self, SourceError> {
         #[cfg(any(feature = "mqtt", feature = "serial"))]
         let start = if faults.is_some() { first_numbers(&mut lines)? } else { first_lines(&mut lines)? };
         #[cfg(not(any(feature = "mqtt", feature = "serial")))]
@@ -244,7 +253,10 @@ impl<R: Read> CsvSource<R> {
         }
         let mut blanks = 0;
         loop {
-            let Some(line) = self.lines.next()? else { return Ok(None) };
+            let Some(line) = self.lines.next()? else {
+                self.info.faults.half.store(self.lines.has_left_out().into(), Ordering::Relaxed);
+                return Ok(None);
+            };
             if is_skipped(line) {
                 blanks += u64::from(line.trim().is_empty());
                 continue;
@@ -266,6 +278,9 @@ impl<R: Read + Send> SampleSource for CsvSource<R> {
     }
 
     fn read(&mut self, block: &mut Samples) -> Result<super::Read, SourceError> {
+        if let Some(e) = self.failed.take() {
+            return Err(e);
+        }
         block.first = self.next;
         block.channels = 1;
         block.values.clear();
@@ -286,17 +301,13 @@ impl<R: Read + Send> SampleSource for CsvSource<R> {
                         break;
                     }
                 }
+                Err(e) if block.values.is_empty() => return Err(e),
                 // The rows before it are sound: they go out first.
                 Err(e) => {
                     self.failed = Some(e);
                     break;
                 }
             }
-        }
-        if block.values.is_empty()
-            && let Some(e) = self.failed.take()
-        {
-            return Err(e);
         }
         self.next = block.first + block.values.len() as u64 + lost;
         Ok(if block.values.is_empty() { super::Read::End } else { super::Read::Filled })
@@ -526,6 +537,44 @@ mod tests {
                 count += block.values.len();
             }
             assert_eq!((count, source.info.faults.told()[5].1), (samples, skipped));
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn half_a_row_at_the_end_of_a_pipe_is_left_out() -> Result<(), SourceError> {
+        let options = OpenOptions::new(Kind::Series);
+        for (text, piped, values, half) in [
+            ("u\n1.5\n2.5\n12.5", true, &[1.5, 2.5][..], 1),
+            ("u\n1.5\n2.5\n12.5\n", true, &[1.5, 2.5, 12.5], 0),
+            ("u\n1.5\n2.5\n ", true, &[1.5, 2.5], 0),
+            // Longer than the rows that are looked at for the step, and shorter.
+            ("t [s],u\n0,1\n1,2\n2,3\n3,", true, &[1.0, 2.0, 3.0], 1),
+            ("t [s],u\n0,1\n1,", true, &[1.0], 1),
+            // A file is there as a whole.
+            ("u\n1.5\n2.5\n12.5", false, &[1.5, 2.5, 12.5], 0),
+        ] {
+            let open = if piped { CsvSource::piped } else { CsvSource::new };
+            let mut source = open(text.as_bytes(), "standard input", &options)?;
+            let (mut block, mut all) = (Samples::default(), Vec::new());
+            while source.read(&mut block)? == super::super::Read::Filled {
+                all.extend_from_slice(&block.values);
+            }
+            assert_eq!((all.as_slice(), source.info.faults.told()[6].1), (values, half), "{text:?}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn nothing_behind_a_row_that_is_none_is_given_out() -> Result<(), SourceError> {
+        for text in ["t [s],u\n0,1\n1,2\nx,oops\n3,4\n4,5\n", "1\n2\noops\n4\n5\n"] {
+            let mut source = CsvSource::new(text.as_bytes(), "log", &OpenOptions::new(Kind::Series));
+            if let Ok(source) = &mut source {
+                let mut block = Samples::default();
+                assert_eq!(source.read(&mut block)?, super::super::Read::Filled);
+                assert_eq!(block.values, [1.0, 2.0]);
+                source.read(&mut block).expect_err("the row is none");
+            }
         }
         Ok(())
     }

@@ -17,6 +17,8 @@ pub struct Faults {
     pub forgotten: AtomicU64,
     /// Samples that the times of a table leave room for, where its rows are taken as even all the same.
     pub skipped: AtomicU64,
+    /// Last lines of a pipe that have no end, so that they may be half written: left out.
+    pub half: AtomicU64,
 }
 
 impl Faults {
@@ -26,7 +28,7 @@ impl Faults {
 
     /// What has been counted, each with its name and what it means for the series.
     #[must_use]
-    pub fn told(&self) -> [(&'static str, u64, &'static str); 6] {
+    pub fn told(&self) -> [(&'static str, u64, &'static str); 7] {
         [
             ("breaks", &self.breaks, "times out of reach: what the sensor took meanwhile may be missing"),
             ("unreadable", &self.unreadable, "lines or messages that are no row of numbers: lost samples"),
@@ -39,6 +41,7 @@ impl Faults {
                 "samples are missing by the column of times, and what follows them comes as much too early: --spacing t \
                  has the rows taken as even (without it the times are followed)",
             ),
+            ("half", &self.half, "line at the end is half written and was left out"),
         ]
         .map(|(name, count, meaning)| (name, count.load(Ordering::Relaxed), meaning))
     }

@@ -111,7 +111,7 @@ impl LocalisationSource {
         name: &str,
         options: &OpenOptions,
     ) -> Result<Self, SourceError> {
-        let mut rows = TableRows::new(reader, name, options, false)?;
+        let mut rows = TableRows::new(reader, name, options, true)?;
         if let Some(region) = &options.region {
             return Self::new(Box::new(rows), Grid::of(region, name, options)?, name, options);
         }

@@ -93,7 +93,7 @@ pub fn from_reader(reader: Box<dyn Read + Send>, name: &str, options: &OpenOptio
             SourceError::unsupported(place(), "a TIFF, PNG or ZIP file", "NPY, raw frames or CSV; give a file's path"),
         ),
         _ => match options.kind {
-            Kind::Series => Ok(Input::Series(Box::new(csv::CsvSource::new(rest, name, options)?))),
+            Kind::Series => Ok(Input::Series(Box::new(csv::CsvSource::piped(rest, name, options)?))),
             Kind::Localisations => {
                 Ok(Input::Frames(Box::new(localisations::LocalisationSource::new_stream(rest, name, options)?)))
             }

@@ -16,8 +16,9 @@ pub(super) struct Lines<R> {
     start: usize,
     number: u64,
     ended: bool,
-    /// Whether the line that was given last ends with the input and not with a line end.
-    cut: bool,
+    /// Whether a last line without an end is left out, and whether there was one.
+    whole: bool,
+    left_out: bool,
     /// A line that was no UTF-8, as text.
     latin: String,
 }
@@ -31,9 +32,21 @@ impl<R: Read> Lines<R> {
             start: 0,
             number: 0,
             ended: false,
-            cut: false,
+            whole: false,
+            left_out: false,
             latin: String::new(),
         }
+    }
+
+    /// Leave out a last line without an end: whoever writes may have been stopped in it, and half a number is another
+    /// number.
+    pub(super) fn whole(self) -> Self {
+        Self { whole: true, ..self }
+    }
+
+    /// Whether a last line without an end was left out.
+    pub(super) fn has_left_out(&self) -> bool {
+        self.left_out
     }
 
     /// The place of the line that was given last.
@@ -44,11 +57,6 @@ impl<R: Read> Lines<R> {
     /// Whether a whole line has arrived already, so that [`next`](Self::next) does not wait.
     pub(super) fn is_ready(&self) -> bool {
         self.ended || self.buffer[self.start..].contains(&b'\n')
-    }
-
-    /// Whether the line that was given last has no end: more of it may have been meant to come.
-    pub(super) fn is_cut(&self) -> bool {
-        self.cut
     }
 
     /// The next line without its end; `None` after the last.
@@ -62,13 +70,17 @@ impl<R: Read> Lines<R> {
                 if self.start == self.buffer.len() {
                     return Ok(None);
                 }
+                let blank = self.buffer[self.start..].iter().all(|b| b.is_ascii_whitespace() || *b == 0);
+                if self.whole && !blank {
+                    (self.left_out, self.start) = (true, self.buffer.len());
+                    return Ok(None);
+                }
                 break self.buffer.len();
             }
             searched = self.buffer.len() - self.start;
             self.more()?;
         };
         let line = self.start..end;
-        self.cut = end == self.buffer.len();
         self.start = (end + 1).min(self.buffer.len());
         self.number += 1;
         let mut line = &self.buffer[line];

@@ -28,16 +28,15 @@ pub(super) struct TableRows<R> {
     channel: Option<usize>,
     channels: Vec<String>,
     after_blank: bool,
-    /// Whether somebody may still be writing the last line.
-    live: bool,
     ended: bool,
     notes: Vec<String>,
 }
 
 impl<R: Read> TableRows<R> {
-    /// Read the header. `live` is a table that is still being written.
+    /// Read the header. `live` is a table that is still being written, or comes by a pipe: its last line may be cut.
     pub(super) fn new(reader: R, name: &str, options: &OpenOptions, live: bool) -> Result<Self, SourceError> {
-        let mut lines = Lines::new(reader, name);
+        let lines = Lines::new(reader, name);
+        let mut lines = if live { lines.whole() } else { lines };
         let Some(header) = lines.next()? else {
             return Err(SourceError::malformed(Place::whole(name), "no rows", "a table of localisations"));
         };
@@ -85,7 +84,6 @@ impl<R: Read> TableRows<R> {
             channel,
             channels: Vec::new(),
             after_blank: false,
-            live,
             ended: false,
             notes: Vec::new(),
         })
@@ -93,14 +91,18 @@ impl<R: Read> TableRows<R> {
 
     fn row(&mut self) -> Result<Option<Row>, SourceError> {
         loop {
-            let Some(line) = self.lines.next()? else { return Ok(None) };
+            let Some(line) = self.lines.next()? else {
+                if self.lines.has_left_out() {
+                    self.notes.push("the last line is half written and was left out".to_owned());
+                }
+                return Ok(None);
+            };
             if line.trim_matches(|c: char| c.is_whitespace() || c == '\0').is_empty() {
                 self.after_blank = true;
                 continue;
             }
             let mut fields: Vec<Cow<'_, str>> = Vec::new();
             self.separator.split(line, &mut fields);
-            let count = fields.len();
             let number = |column: usize| fields.get(column).and_then(|f| self.separator.number(f));
             let wrong = |column: usize| {
                 fields.get(column).map_or("too few columns".to_owned(), |f| format!("`{}`", short_field(f)))
@@ -117,10 +119,6 @@ impl<R: Read> TableRows<R> {
             let channel =
                 self.channel.and_then(|c| fields.get(c)).filter(|c| !self.channels.iter().any(|known| known == *c));
             let channel = channel.map(|c| c.clone().into_owned());
-            if self.live && self.lines.is_cut() && count < self.names.len() {
-                self.notes.push("the last line is half written and was left out".to_owned());
-                return Ok(None);
-            }
             if let Some((column, got)) = wrong {
                 if self.after_blank {
                     // Zeiss appends a block of settings behind an empty line.
