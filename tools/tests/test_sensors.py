@@ -24,7 +24,7 @@ from mollifier_train.command import find
 ROOT = Path(__file__).resolve().parents[2]
 SERIES = ROOT / "models" / "langevin-closed-form.onnx"
 IMAGES = ROOT / "models" / "heat-transient-closed-form.onnx"
-DELAY = 136
+DELAY = 142
 
 pytestmark = pytest.mark.usefixtures("mollifier")
 pty_there = pytest.mark.skipif(not hasattr(os, "openpty"), reason="no pseudo terminals here")
