@@ -34,6 +34,14 @@ pub struct BankDesign {
     pub edge_average: usize,
 }
 
+impl BankDesign {
+    /// Of positive weights of sum one, for averages that weigh both sides of a ratio and for shares.
+    #[must_use]
+    pub fn average(family: Family, radius: Vec<usize>, edge: Edge) -> Self {
+        Self { family, radius, edge, correction: None, edge_average: 0 }
+    }
+}
+
 /// A graph that cannot be built.
 #[derive(Debug, thiserror::Error)]
 pub enum GraphError {

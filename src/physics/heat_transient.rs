@@ -293,13 +293,7 @@ impl<'a> Averages<'a> {
         match self.banks.entry(radius) {
             Entry::Occupied(bank) => Ok(bank.into_mut()),
             Entry::Vacant(place) => {
-                let design = BankDesign {
-                    family: Family::Poly(2),
-                    radius: self.design.radius(radius),
-                    edge: Edge::Zero,
-                    correction: None,
-                    edge_average: 0,
-                };
+                let design = BankDesign::average(Family::Poly(2), self.design.radius(radius), Edge::Zero);
                 Ok(place.insert(self.graph.bank(&format!("average{radius}"), design)?))
             }
         }
@@ -391,20 +385,14 @@ pub(super) fn cover(
 ) -> Result<Value, PhysicsError> {
     let family = parse_family(law, family)?;
     let radii = (0..2).map(|axis| bank.kernel(axis, 0).map(|k| k.radius())).collect::<Result<_, _>>()?;
-    let bank = BankDesign { family, radius: radii, edge: Edge::Zero, correction: None, edge_average: 0 };
+    let bank = BankDesign::average(family, radii, Edge::Zero);
     Ok(graph.bank(&format!("cover{radius}"), bank)?.smooth(map)?)
 }
 
 /// Above zero where most of the smallest kernel stands on measured pixels: inside a hole that is larger than it an
 /// estimate would only be carried in from around.
 pub(super) fn surrounded(graph: &Graph, design: &Design, radius: usize, invalid: &Value) -> Result<Value, GraphError> {
-    let bank = BankDesign {
-        family: Family::Poly(1),
-        radius: design.radius(radius),
-        edge: Edge::Zero,
-        correction: None,
-        edge_average: 0,
-    };
+    let bank = BankDesign::average(Family::Poly(1), design.radius(radius), Edge::Zero);
     Ok(0.5 - graph.bank("hole", bank)?.smooth(invalid)?)
 }
 

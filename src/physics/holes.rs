@@ -52,7 +52,8 @@ impl<'a> Holes<'a> {
         tolerance: Tolerance,
     ) -> Result<Self, GraphError> {
         let missing = 1.0 - valid;
-        let around = graph.bank("hole", average(Family::Poly(1), design.radius(NEIGHBOURHOOD), Edge::Zero))?;
+        let around =
+            graph.bank("hole", BankDesign::average(Family::Poly(1), design.radius(NEIGHBOURHOOD), Edge::Zero))?;
         // Of the neighbourhood within the frame: beyond its border nothing is missing.
         let (lost, kept) = (around.smooth(&missing)?, around.smooth(valid)?);
         let deep = ((&lost / (&lost + kept) - DEPTH.0) * DEPTH.1.recip()).clamp(0.0, 1.0);
@@ -68,14 +69,9 @@ impl<'a> Holes<'a> {
         let Tolerance { filled, growth, deep } = self.tolerance;
         let wider = radius as f64 / self.narrowest as f64;
         let harm = &self.missing * (filled * wider.powf(growth)).recip() + &self.deep * deep.recip();
-        let design = average(self.family, self.design.radius(radius), Edge::OneSided);
+        let design = BankDesign::average(self.family, self.design.radius(radius), Edge::OneSided);
         let harm = self.graph.bank(&format!("cover{radius}"), design)?.smooth(&harm)?;
         let edge = (bank.gain(terms)? / bank.interior_gain(terms)?).sqrt();
         Ok((-(harm * edge).square()).exp() * bank.present())
     }
-}
-
-/// Positive weights of sum one.
-fn average(family: Family, radius: Vec<usize>, edge: Edge) -> BankDesign {
-    BankDesign { family, radius, edge, correction: None, edge_average: 0 }
 }

@@ -234,7 +234,7 @@ impl Flow {
                             }
                         }
                         // Where nothing is missing, what is missing need not be averaged at every radius.
-                        Action::Bank(bank) if all(&zero[reads[0]], bank.reads(rows.clone())) => {
+                        Action::Bank(bank) if are_zero(&zero[reads[0]], bank.reads(rows.clone())) => {
                             for (i, made) in made.iter_mut().enumerate() {
                                 for y in rows.clone() {
                                     let at = place(i).at(0, y.cast_signed(), 0);
@@ -296,7 +296,7 @@ impl Tensor {
 }
 
 /// Whether these rows are known to be zero.
-fn all(zero: &Option<Vec<bool>>, rows: Range<usize>) -> bool {
+fn are_zero(zero: &Option<Vec<bool>>, rows: Range<usize>) -> bool {
     zero.as_ref().is_some_and(|zero| zero[rows].iter().all(|z| *z))
 }
 
