@@ -186,7 +186,7 @@ fn what_cannot_be_gone_on_with_is_refused_and_kept() {
     };
     let more = |extra: &[&'static str]| [&args[..], &["--resume"], extra].concat();
     refused(&more(&["--noise", "0.1"]), 1, "had --noise none, this one has 0.1");
-    refused(&more(&["--spacing", "t=2,y=1,x=1"]), 1, "journal.jsonl: the interrupted run had spacing");
+    refused(&more(&["--spacing", "t=2,y=1,x=1"]), 1, "journal.jsonl: the earlier run had spacing");
     let mut elsewhere = more(&[]);
     elsewhere[2] = &other;
     refused(&elsewhere, 1, "had size [64,64], this one has [64,65]");
@@ -221,9 +221,36 @@ fn a_complete_run_of_something_else_is_not_replaced() {
         assert!(files(&out) == before, "the results were touched");
         assert_eq!(record(&out)["input"], movie.as_str());
     }
+    // Nor one with other settings, or another content of a known field.
+    let field = bench.path("m.npy");
+    let source = |value: f32| ndarray_npy::write_npy(&field, &ndarray::Array2::from_elem((64, 64), value));
+    let of_file = format!("m={field}");
+    source(0.0).expect("it is written");
+    for more in [["--with", "m=0", "--noise", "0.3"], ["--with", "m=3", "--spacing", "t=1,y=1,x=1"]] {
+        let output = with(&model, &movie, &[&more[..], &["--resume"]].concat());
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && text.contains("run.json: the earlier run had"), "{text}");
+        assert!(files(&out) == before, "the results were touched");
+    }
+    assert!(with(&model, &movie, &["--with", &of_file]).status.success());
+    assert!(with(&model, &movie, &["--with", &of_file, "--resume"]).status.success());
+    source(5.0).expect("it is written");
+    let output = with(&model, &movie, &["--with", &of_file, "--resume"]);
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && text.contains("the earlier run had --with"), "{text}");
+    assert!(with(&model, &movie, &["--with", "m=0"]).status.success());
     // The same recording, by another name of its place; and, where it is wanted, the other one.
     let around = movie.replace("u.npy", "./u.npy");
     assert!(with(&model, &around, m).status.success());
+    let typed_beside = |recording: &str, folder: &str| {
+        let args = ["run", &model, recording, "--format", "npy", "--out", &out, "--with", "m=0", "--resume"];
+        command(&args).current_dir(bench.path(folder)).status().expect("the binary runs").success()
+    };
+    fs::create_dir(bench.path("beside")).expect("a folder");
+    assert!(typed_beside("u.npy", "") && typed_beside("../u.npy", "beside"));
+    // Another recording of the same name.
+    fs::copy(&other, bench.path("beside/u.npy")).expect("a copy");
+    assert!(!typed_beside("u.npy", "beside"));
     assert!(with(&model, &other, &["--with", "m=0"]).status.success());
     assert_eq!(record(&out)["input"], other.as_str());
 }

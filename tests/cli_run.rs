@@ -132,7 +132,7 @@ fn a_series_gives_one_value_a_sample() {
         let expected = (i as f32 / 90.0).cos() / 900.0;
         assert!((lambda[i] - expected).abs() < 2e-5, "sample {i}: {} for {expected}", lambda[i]);
     }
-    assert_eq!(record(&out)["outputs"]["lambda"]["unit"], "[u]/ms");
+    assert_eq!(record(&out)["outputs"]["lambda"]["unit"], "[unit of u]/ms");
 }
 
 /// What is wrong with a row, not that there are too few before it.
@@ -169,6 +169,51 @@ fn a_series_noisier_than_the_tested_ones_is_said_to_be() {
 }
 
 #[test]
+fn diffusion_slower_or_faster_than_tested_and_longer_pixels_are_said_to_be() {
+    let bench = Bench::new();
+    // Modes of exact decay: lambda dt / h^2 is known. Columns may be left out.
+    let warnings = |model: &str, name: &str, diffusivity: f64, columns: usize| {
+        let (input, out) = (bench.path(name), bench.path(&format!("{name}-out")));
+        let unit = std::f64::consts::TAU / 96.0;
+        let modes = [(1.0, 2.0, 1.0), (3.0, 1.0, 0.8), (2.0, 4.0, 0.7), (5.0, 3.0, 0.5), (4.0, 0.0, 0.6)];
+        let movie = Array3::from_shape_fn((5, 96, 96 / columns), |(t, y, x)| {
+            let (t, y, x) = (t as f64, y as f64, (columns * x) as f64);
+            let noise = ((t * 13.7 + y * 78.2 + x * 37.9).sin() * 43_758.5).fract() * 0.02;
+            let mode = |&(a, b, size): &(f64, f64, f64)| {
+                let decay = (-diffusivity * (a * a + b * b) * unit * unit * t).exp();
+                size * decay * ((a * y + b * x) * unit + a).cos()
+            };
+            modes.iter().map(mode).sum::<f64>() + noise
+        });
+        write_npy(&input, &movie).expect("it is written");
+        let spacing = format!("t=2s,y=0.5um,x={}um", 0.5 * columns as f64);
+        let output = run(&["run", model, &input, "--with", "m=0", "--spacing", &spacing, "--out", &out]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let warnings = record(&out)["warnings"].as_array().cloned().unwrap_or_default();
+        warnings.iter().filter_map(|w| w.as_str().map(str::to_owned)).collect::<Vec<_>>()
+    };
+    let model = bench.model("heat-transient-closed-form");
+    assert_eq!(warnings(&model, "tested.npy", 4.0, 1), [""; 0]);
+    for (name, diffusivity) in [("slow.npy", 0.3), ("fast.npy", 20.0)] {
+        let warnings = warnings(&model, name, diffusivity, 1);
+        let told = warnings.first().and_then(|w| w.strip_prefix("lambda dt/h^2 is "));
+        let (value, rest) = told.and_then(|w| w.split_once(':')).expect("it is told");
+        let value: f64 = value.parse().expect("a number");
+        assert!((value / diffusivity - 1.0).abs() < 0.1 && warnings.len() == 1, "{warnings:?}");
+        assert_eq!(rest, " the model was tested from 1.6 to 10 only");
+    }
+    let spec = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/heat-transient-closed-form.toml");
+    let spec = spec.to_str().expect("UTF-8");
+    for (aspect, columns, told) in [("y=1,x=2", 2, None), ("y=1,x=3", 3, Some("long/short side of a pixel is 3"))] {
+        let model = bench.path(&format!("{columns}.onnx"));
+        assert!(run(&["bake", spec, "--aspect", aspect, "-o", &model]).status.success());
+        let warnings = warnings(&model, &format!("{columns}.npy"), 4.0, columns);
+        assert_eq!(warnings.len(), told.iter().count(), "{warnings:?}");
+        assert!(warnings.iter().zip(told).all(|(w, t)| w.contains(t)), "{warnings:?}");
+    }
+}
+
+#[test]
 fn what_is_missing_is_said_with_what_to_type() {
     let bench = Bench::new();
     let (heat, transient) = (bench.model("heat-closed-form"), bench.model("heat-transient-closed-form"));
@@ -181,6 +226,7 @@ fn what_is_missing_is_said_with_what_to_type() {
     for (args, words) in [
         (vec!["run", &heat, &movie], vec!["--with m=PATH|NUMBER"]),
         (vec!["run", &heat, &movie, "--with", "kap=1"], vec!["kap", "m ("]),
+        (vec!["run", &heat, &movie, "--with", &format!("m={movie}")], vec!["got 5 frames, expected one"]),
         (vec!["run", &heat, &movie, "--with", &format!("m={small}")], vec!["[20, 20]", "[70, 80]"]),
         (vec!["run", &heat, &movie, "--with", "m=1", "--spacing", "y=1um,x=2um"], vec!["--aspect y=1,x=2 -o"]),
         (vec!["run", &transient, &movie, "--with", "m=1", "--spacing", "y=1um,x=1um"], vec!["--spacing t=2s"]),
@@ -358,8 +404,8 @@ fn a_map_that_the_recording_does_not_determine_is_said_to_be_none() {
         // `[m]` reads as metres.
         let text = String::from_utf8_lossy(&output.stdout);
         assert!(!text.contains("[m]"), "{text}");
-        assert_eq!(text.contains("(unit of m)*um^2/(unit of u)"), !told, "{text}");
-        assert_eq!(record(&out)["outputs"]["lambda"]["unit"], "[m]*um^2/[u]");
+        assert_eq!(text.contains("[unit of m]*um^2/[unit of u]"), !told, "{text}");
+        assert_eq!(record(&out)["outputs"]["lambda"]["unit"], "[unit of m]*um^2/[unit of u]");
     }
 }
 

@@ -16,6 +16,7 @@ fn map_info(name: &str, shape: [usize; 2], maps: Option<u64>) -> MapInfo {
         unit: Some("um^2/s".into()),
         shape,
         maps,
+        start: 0.0,
         spacing: "t=2s,y=0.1um,x=0.1um".parse().expect("a spacing"),
         log_scale: true,
         description: "transient heat, u_t = div(lambda grad u)".into(),
@@ -476,6 +477,20 @@ fn nothing_is_written_over_but_what_runs_wrote() -> Outcome {
     assert!(matches!(start(&plain), Some(SinkError::Foreign { path }) if path == target));
     assert_eq!((fs::read_to_string(&target)?.as_str(), names(dir)?), ("theirs", vec!["lambda.npy".to_owned()]));
     fs::remove_file(&target)?;
+
+    // Neither by the names of a run's record, its journal, and its parts: acquisition programs write a run.json too.
+    for name in ["run.json", "journal.jsonl", "lambda.npy.part", "run.json.part"] {
+        let theirs = dir.join(name);
+        for text in ["{\"exposure\": 20}", "theirs", ""].iter().filter(|t| !t.is_empty() || name != "journal.jsonl") {
+            fs::write(&theirs, text)?;
+            for resume in [false, true] {
+                let to = Destination { resume, ..plain.clone() };
+                assert!(matches!(start(&to), Some(SinkError::Foreign { path }) if path == theirs), "{name}: {text}");
+            }
+            assert_eq!((fs::read_to_string(&theirs)?.as_str(), names(dir)?), (*text, vec![name.to_owned()]));
+        }
+        fs::remove_file(&theirs)?;
+    }
 
     // An earlier run's results go for those of a new one, but not for those of what passes by only once.
     write_maps(dir, &infos, &formats, 2)?.commit(&json!({}), None, false)?;

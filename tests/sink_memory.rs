@@ -28,6 +28,7 @@ fn memory_is_flat_over_maps_and_samples() -> Outcome {
         unit: Some("um^2/s".into()),
         shape: [128, 128],
         maps: None,
+        start: 0.0,
         spacing: "t=2s,y=0.1um,x=0.1um".parse()?,
         log_scale: true,
         description: String::new(),

@@ -317,6 +317,8 @@ fn half_a_line_waits_and_is_a_line_only_where_the_table_ends_by_itself() {
         }
         let rest = values(&mut *source, 9);
         assert_eq!(rest, if stopped { vec![] } else { vec![4.12] });
+        let told: u64 = source.info().faults.told().iter().filter(|f| f.0 == "half").map(|f| f.1).sum();
+        assert_eq!(told, u64::from(stopped));
     }
 }
 

@@ -753,11 +753,19 @@ fn csv_keeps_the_place_of_missing_samples() -> Result<(), SourceError> {
         ("a,b\nx,1\n\nx,2\n", "1 2"),
         ("time [s],u\n0.1,1\n0.2,2\n0.5,3\n,4\n0.7,5\n", "1 2 NaN NaN 3 4 5"),
         ("t,u\n5,1\n\n6,2\n", "1 2"),
-        ("time,u\n12:00,1\n12:01,2\n12:07,3\n", "1 2 3"),
-        ("t,u\n3,1\n3,2\n3,3\n", "1 2 3"),
+        ("time,u\n12:00,1\n12:01,2\n12:04,3\n", "1 2 NaN NaN 3"),
+        ("u,datetime\n1,2026-01-31T23:59:58Z\n2,2026-01-31T23:59:59Z\n3,2026-02-01T00:00:02Z\n", "1 2 NaN NaN 3"),
+        ("date,time,u\n2026-01-31,12:00:00,1\n2026-01-31,12:00:30,2\n", "1 2"),
+        ("T,T_in\n1,x\n2,y\n", "1 2"),
     ] {
         assert_eq!(text(csv(table, None)?.1), expected, "{table}");
     }
+    for times in ["t,u\n3,1\n3,2\n3,3\n", "time,u\n9,1\n8,2\n7,3\n"] {
+        let error = csv(times, None).expect_err("times that do not grow").to_string();
+        assert!(error.contains("do not grow") && error.contains("--spacing t=STEP"), "{error}");
+    }
+    let (info, _) = csv("time,u\n2026-01-31T23:59:58Z,1\n2026-01-31T23:59:58.5Z,2\n", None)?;
+    assert_eq!(info.spacing.to_string(), "t=0.5s");
     // A long table, most of which is behind the rows that were looked at.
     let table: String = (0..5000).filter(|i| i % 1000 != 999).map(|i| format!("{i};{i}\n")).collect();
     let values = csv(&format!("t;u\n{table}"), None)?.1;

@@ -21,7 +21,7 @@ pub use model::{
 pub use stream::{
     mollifier_finish, mollifier_map_frame, mollifier_map_noise, mollifier_map_time, mollifier_map_values,
     mollifier_on_full, mollifier_poll, mollifier_progress, mollifier_push, mollifier_set_backend, mollifier_set_field,
-    mollifier_set_number, mollifier_set_queue, mollifier_set_saturation, mollifier_set_spacing, mollifier_set_threads,
-    mollifier_set_time_step, mollifier_start, mollifier_status, mollifier_stream, mollifier_stream_free,
-    mollifier_stream_new, mollifier_type,
+    mollifier_set_keep_outliers, mollifier_set_number, mollifier_set_queue, mollifier_set_saturation,
+    mollifier_set_spacing, mollifier_set_threads, mollifier_set_time_step, mollifier_start, mollifier_status,
+    mollifier_stream, mollifier_stream_free, mollifier_stream_new, mollifier_type,
 };

@@ -142,6 +142,13 @@ mollifier_status mollifier_set_queue(mollifier_stream *stream, size_t frames, in
 // `stream` is null or a stream.
 mollifier_status mollifier_set_saturation(mollifier_stream *stream, double level);
 
+// Whether pixels that stand out from all around them (hot or dead ones, cosmic rays) are taken for values (1) or left out
+// as saturated ones are (0, the default).
+//
+// `stream` is null or a stream.
+mollifier_status mollifier_set_keep_outliers(mollifier_stream *stream,
+                                             int keep);
+
 // The engine: `tract` (built in, the default), `ort`, `ort-cuda` or `ort-tensorrt`, the last three with the path of an
 // ONNX Runtime library, or null to look at `ORT_DYLIB_PATH` and the usual places. One that cannot be had is an error.
 //

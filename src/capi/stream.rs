@@ -1,6 +1,6 @@
 //! Streams: set up, started, fed, polled.
 
-use std::ffi::c_char;
+use std::ffi::{c_char, c_int};
 use std::path::Path;
 use std::ptr::null;
 use std::slice::from_raw_parts;
@@ -15,7 +15,9 @@ use super::mollifier_model;
 use crate::backend::{Backend, Tract};
 use crate::model::{Kind, Model};
 use crate::source::Pixels;
-use crate::stream::{Engine, FieldOptions, Inlet, Map, Next, OnFull, Outlet, Progress, PushError, Saturation, live};
+use crate::stream::{
+    Engine, FieldOptions, Inlet, Map, Next, OnFull, Outlet, Outliers, Progress, PushError, Saturation, live,
+};
 
 /// What a call came to.
 #[repr(C)]
@@ -289,6 +291,22 @@ pub unsafe extern "C" fn mollifier_set_saturation(stream: *mut mollifier_stream,
         // SAFETY: as the caller promises.
         unsafe { handle(stream, "stream") }?.set(|s| {
             s.options.saturation = Saturation::Level(level);
+            Ok(())
+        })
+    })
+}
+
+/// Whether pixels that stand out from all around them (hot or dead ones, cosmic rays) are taken for values (1) or left out
+/// as saturated ones are (0, the default).
+///
+/// # Safety
+/// `stream` is null or a stream.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mollifier_set_keep_outliers(stream: *mut mollifier_stream, keep: c_int) -> mollifier_status {
+    guarded(MOLLIFIER_ERROR, || {
+        // SAFETY: as the caller promises.
+        unsafe { handle(stream, "stream") }?.set(|s| {
+            s.options.outliers = if keep != 0 { Outliers::Keep } else { Outliers::LeaveOut };
             Ok(())
         })
     })

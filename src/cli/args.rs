@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use mollifier::model::Aspect;
 use mollifier::source::{RawFormat, Region, Selection};
-use mollifier::stream::{OnFull, Saturation};
+use mollifier::stream::{OnFull, Outliers, Saturation};
 use mollifier::units::{Spacing, Step};
 
 use super::roi::Roi;
@@ -127,6 +127,16 @@ pub(crate) struct RunArgs {
     /// Smallest saturated value, or `off` [default: the largest value of an integer type]
     #[arg(long, value_name = "LEVEL|off", allow_negative_numbers = true, value_parser = saturation)]
     pub(crate) saturation: Option<Saturation>,
+    /// Take pixels for values that stand out from all around them; they count as hot or dead else
+    #[arg(long)]
+    pub(crate) keep_outliers: bool,
+}
+
+impl RunArgs {
+    /// What is done with pixels that stand out. In a picture drawn of localisations single ones do.
+    pub(crate) fn outliers(&self, rendered: bool) -> Outliers {
+        if self.keep_outliers || rendered { Outliers::Keep } else { Outliers::LeaveOut }
+    }
 }
 
 impl RunArgs {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use mollifier::model::{BakeOptions, Model, Trunk, bake as write_model};
+use mollifier::model::{BakeOptions, Model, ModelError, Trunk, bake as write_model};
 
 use super::args::BakeArgs;
 use super::failure::misuse;
@@ -16,6 +16,7 @@ pub(crate) fn bake(args: &BakeArgs) -> Result<()> {
     let trunk = args.trunk.as_deref().map(Trunk::load).transpose()?;
     let path = args.spec.display().to_string();
     let text = std::fs::read_to_string(&args.spec).map_err(|e| anyhow::anyhow!("{path}: could not be read: {e}"))?;
+    keep_what_is_no_model(args)?;
     let options = BakeOptions { aspect: args.aspect, front_end: args.front_end, trunk };
     let bytes = write_model(&path, &text, &options)?;
     // What cannot be read back is not written.
@@ -24,6 +25,22 @@ pub(crate) fn bake(args: &BakeArgs) -> Result<()> {
     write_whole(&args.output, &bytes)?;
     say(&format!("{output}: {}, {} bytes, sha256 {}", model.contract.physics.name, bytes.len(), model.hash))?;
     Ok(())
+}
+
+/// Refuse to replace what was read, or a file that `bake` did not write.
+fn keep_what_is_no_model(args: &BakeArgs) -> Result<()> {
+    let output = &args.output;
+    let Ok(place) = std::fs::canonicalize(output) else { return Ok(()) };
+    let got = |what: &str| Err(misuse(format!("--output {}: got {what}, expected another file", output.display())));
+    let is_output = |path: &Path| std::fs::canonicalize(path).is_ok_and(|path| path == place);
+    if is_output(&args.spec) || args.trunk.as_deref().is_some_and(is_output) {
+        return got("what is baked itself");
+    }
+    match Model::load(output) {
+        // Of an older version, say: it is one all the same.
+        Ok(_) | Err(ModelError::Version { .. } | ModelError::Contract { .. }) => Ok(()),
+        Err(_) => got("a file that is no model of mollifier"),
+    }
 }
 
 /// Write a file so that it is there complete or not at all.

@@ -20,7 +20,7 @@ use super::progress::ProgressLine;
 use super::record::steps;
 use super::recorded::Recorded;
 use super::setting::{threads, warn};
-use super::spacing::{RunSpacing, in_words};
+use super::spacing::RunSpacing;
 use super::summary::Summary;
 use super::{counted, say};
 
@@ -53,7 +53,7 @@ pub(crate) fn fitted(args: &RunArgs, fit: &Fit) -> Result<()> {
         None => Outputs::for_samples(args, &announced, &grid.spacing, 1, Value::Null)?,
         Some(shape) => {
             let maps = Some(grid.pieces() as u64);
-            let expected = Expected { shape, maps, tables: &[], described: &Described::default() };
+            let expected = Expected { shape, maps, delay: 0, tables: &[], described: &Described::default() };
             Outputs::for_maps(args, &announced, &grid.spacing, &expected, Value::Null)?
         }
     };
@@ -112,7 +112,7 @@ pub(crate) fn fitted(args: &RunArgs, fit: &Fit) -> Result<()> {
         files.commit(false, grid.shape().is_some().then_some(&entry), record)
     });
     let mut lines = vec![format!("{}, {}: {}", fit.name, fit.physics.equation, grid.describe())];
-    let unit = |k: usize| announced.outputs[k].1.clone().map(|unit| in_words(&fit.physics.inputs, unit));
+    let unit = |k: usize| announced.outputs[k].1.clone();
     lines.extend(summary.lines(&kinds, unit));
     lines.push(format!("{:10} {:.0} points/s", "speed", grid.points() as f64 / seconds.max(1e-9)));
     lines.push(engine);
@@ -139,6 +139,7 @@ fn check_options(args: &RunArgs, fit: &Fit) -> Result<()> {
         ("--region", args.region.is_some()),
         ("--roi", !args.roi.is_empty()),
         ("--saturation", args.saturation.is_some()),
+        ("--keep-outliers", args.keep_outliers),
     ];
     if let Some((name, _)) = no_use.into_iter().find(|(_, given)| *given) {
         return Err(misuse(format!("{name}: {} is a fit of one recording, expected an inverse model", fit.name)));

@@ -74,8 +74,7 @@ fn explain(error: BindError, contract: &Contract, model: &str, spacing: &RunSpac
         BindError::Missing { inputs } => {
             let one = |i: &Input| {
                 let value = if i.role == InputRole::Field { "PATH|NUMBER" } else { "NUMBER" };
-                let unit =
-                    spacing.unit_in_words(&contract.inputs, &i.unit).map(|u| format!(", in {u}")).unwrap_or_default();
+                let unit = spacing.unit(&contract.inputs, &i.unit).map(|u| format!(", in {u}")).unwrap_or_default();
                 format!("--with {}={value} ({}{unit})", i.name, i.description)
             };
             let list: Vec<_> = inputs.iter().map(one).collect();

@@ -17,7 +17,7 @@ use super::counted;
 use super::failure::misuse;
 use super::input::{check_rendering, every};
 use super::maptable::MapTable;
-use super::output::{Announced, Expected, Outputs, identity, refuse_another};
+use super::output::{Announced, Expected, Outputs, refuse_another};
 use super::progress::ProgressLine;
 use super::roi::Roi;
 use super::setting::{Setting, threads};
@@ -54,6 +54,7 @@ pub(crate) fn images(
         threads: threads(args),
         on_full: args.on_full.into(),
         saturation: args.saturation.unwrap_or_default(),
+        outliers: args.outliers(info.rendered),
         stop: Arc::clone(&stop),
         ..FieldOptions::default()
     };
@@ -71,13 +72,19 @@ pub(crate) fn images(
     let total = info.count.map(|n| n + 1 - contract.window as u64);
     let page = args.view.map(|address| Page::open(address, model, &set.spacing, &info, total)).transpose()?;
     let every = every(args, contract.kind).filter(|_| info.rendered);
-    let run = identity(args, model, backend.name(), &set.spacing, &info.shape, every);
+    let run = set.identity(&info.shape, every);
     let table = MapTable::new(contract, &set.spacing, &args.roi);
     let growing = set.tally.clone().filter(|_| every.is_some());
     let convergence = growing.map(|tally| Convergence::new(contract, tally));
     let tables: Vec<_> =
         std::iter::once(table.info()).chain(convergence.as_ref().map(|_| Convergence::info())).collect();
-    let expected = Expected { shape: info.shape, maps: total, tables: &tables, described: &set.described };
+    let expected = Expected {
+        shape: info.shape,
+        maps: total,
+        delay: contract.window - 1 - contract.delay,
+        tables: &tables,
+        described: &set.described,
+    };
     let outputs = Outputs::for_maps(args, &Announced::of(model, &set.spacing), &set.spacing.spacing, &expected, run)?;
     set.note(outputs.as_ref());
     let source = match &page {

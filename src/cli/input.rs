@@ -67,8 +67,8 @@ pub(crate) fn check_rendering(args: &RunArgs, input: &str, rendered: bool) -> Re
     )))
 }
 
-/// The first frame of any file that images are read from: a known field.
-pub(crate) fn first_frame(path: &Path) -> Result<Array2<f32>> {
+/// The one frame of any file that images are read from: a known field.
+pub(crate) fn one_frame(path: &Path) -> Result<Array2<f32>> {
     let name = path.display().to_string();
     let Input::Frames(mut source) = open(&name, &OpenOptions::new(Kind::Fields))? else {
         return Err(misuse(format!("{name}: got a series, expected an image")));
@@ -77,13 +77,18 @@ pub(crate) fn first_frame(path: &Path) -> Result<Array2<f32>> {
     if source.read(&mut frame)? == Read::End {
         return Err(misuse(format!("{name}: got no frame, expected one")));
     }
-    let values = match frame.pixels {
+    let (shape, pixels) = (frame.shape, std::mem::take(&mut frame.pixels));
+    if source.read(&mut frame)? != Read::End {
+        let got = source.info().count.map_or("more than one frame".to_owned(), |n| format!("{n} frames"));
+        return Err(misuse(format!("{name}: got {got}, expected one: a known field is the same in every frame")));
+    }
+    let values = match pixels {
         Pixels::F32(values) => values,
         pixels => (0..pixels.len()).map(|i| pixels.get(i) as f32).collect(),
     };
     let got = values.len();
-    Array2::from_shape_vec(frame.shape, values).map_err(|_| {
-        let [rows, columns] = frame.shape;
+    Array2::from_shape_vec(shape, values).map_err(|_| {
+        let [rows, columns] = shape;
         misuse(format!("{name}: got {got} values, expected {rows} x {columns}"))
     })
 }

@@ -72,14 +72,14 @@ fn describe(name: &str, hash: &str, c: &Contract) -> Result<String, std::fmt::Er
             InputRole::Spacing => "--spacing, or the file's",
             InputRole::Valid | InputRole::Time => "from the recording",
         };
-        let unit = formula_in_words(&c.inputs, &input.unit);
+        let unit = formula_in_words(&input.unit);
         let unit = if unit.is_empty() { unit } else { format!(", in {unit}") };
         let default = input.default.map(|d| format!(", default {d} without units")).unwrap_or_default();
         writeln!(out, "    {:10} {}{unit} ({how}{default})", input.name, input.description)?;
     }
     writeln!(out, "  outputs")?;
     for output in &c.outputs {
-        let unit = formula_in_words(&c.inputs, &output.unit);
+        let unit = formula_in_words(&output.unit);
         let unit = if unit.is_empty() { "a pure number".to_owned() } else { format!("in {unit}") };
         let space = if output.transform == Transform::Log { ", estimated as its logarithm" } else { "" };
         writeln!(out, "    {:10} {}, {unit}{space}", output.name, output.quantity)?;

@@ -43,6 +43,8 @@ pub(crate) struct Expected<'a> {
     pub(crate) shape: [usize; 2],
     /// How many, where that is known.
     pub(crate) maps: Option<u64>,
+    /// Frames between the recording's first one and that of the first map.
+    pub(crate) delay: usize,
     /// Tables with a row for each.
     pub(crate) tables: &'a [TableInfo],
     /// What the recording's file says of it.
@@ -71,7 +73,7 @@ impl Outputs {
         expected: &Expected<'_>,
         run: Value,
     ) -> Result<Option<Self>> {
-        let Expected { shape, maps, tables, described } = *expected;
+        let Expected { shape, maps, delay, tables, described } = *expected;
         let Some(dir) = &args.out else { return no_folder(args) };
         let infos: Vec<_> = announced
             .outputs
@@ -83,6 +85,7 @@ impl Outputs {
                 shape,
                 maps,
                 spacing: spacing.clone(),
+                start: delay as f64 * spacing.t.as_ref().map_or(1.0, |t| t.value),
                 log_scale: o.transform == Transform::Log && o.name != "std",
                 description: announced.description.clone(),
                 // Of a recording that is still being written nothing is final.
@@ -283,7 +286,12 @@ pub(crate) fn refuse_another(args: &RunArgs, model: &Model, input: &str) -> Resu
     let (Some(recording), Some(hash)) = (record["input"].as_str(), record["model"]["sha256"].as_str()) else {
         return Ok(());
     };
-    if hash == model.hash && is_same_place(recording, input) {
+    // The name alone depends on the folder that the command was typed in; records of older versions have no more.
+    let same = match record["input_path"].as_str() {
+        Some(path) => is_same_place(path, input),
+        None => recording == input || is_same_place(recording, input),
+    };
+    if hash == model.hash && same {
         return Ok(());
     }
     let by = record["model"]["name"].as_str().unwrap_or(hash);
@@ -303,7 +311,7 @@ pub(crate) fn refuse_another(args: &RunArgs, model: &Model, input: &str) -> Resu
 /// Whether two names are those of one recording.
 fn is_same_place(a: &str, b: &str) -> bool {
     let real = |name: &str| std::fs::canonicalize(name).ok();
-    a == b || real(a).is_some_and(|a| real(b) == Some(a))
+    real(a).is_some_and(|a| real(b) == Some(a))
 }
 
 /// The files in the folder that an earlier run's record names, or that bear the name of an output in another format.
@@ -318,38 +326,6 @@ fn files_of_earlier_runs(dir: &Path, replaced: &[String]) -> Vec<String> {
     names.dedup();
     names.retain(|f| !f.contains(['/', '\\']) && dir.join(f).exists());
     names
-}
-
-/// What has to be the same for a run to go on where another one ended: whatever its maps depend on, but the recording,
-/// which shows by itself whether it is the same.
-pub(crate) fn identity(
-    args: &RunArgs,
-    model: &Model,
-    backend: &str,
-    spacing: &RunSpacing,
-    size: &[usize],
-    every: Option<u64>,
-) -> Value {
-    let text = |value: Option<String>| value.map_or(Value::Null, Value::String);
-    json!({
-        "mollifier": env!("CARGO_PKG_VERSION"),
-        "model": model.hash,
-        "backend": backend,
-        "size": size,
-        "spacing": spacing.spacing,
-        "steps": spacing.steps.iter().chain([&spacing.time_step]).map(f64::to_string).collect::<Vec<_>>(),
-        "--with": args.with.iter().map(|(n, v)| format!("{n}={v}")).collect::<Vec<_>>(),
-        "--unit": args.unit.iter().map(|(n, v)| format!("{n}={v}")).collect::<Vec<_>>(),
-        "--noise": text(args.noise.map(|n| n.to_string())),
-        "--saturation": text(args.saturation.map(|s| format!("{s:?}"))),
-        "--column": text(args.column.clone()),
-        "--select": text(args.select.as_ref().map(ToString::to_string)),
-        "--pixel-size": args.pixel_size,
-        "--blur": args.blur,
-        "--every": every,
-        "--region": text(args.region.map(|r| format!("{r:?}"))),
-        "--roi": text((!args.roi.is_empty()).then(|| args.roi.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "))),
-    })
 }
 
 fn no_folder(args: &RunArgs) -> Result<Option<Outputs>> {

@@ -101,6 +101,8 @@ impl Record<'_> {
             "threads": self.threads,
             "machine": machine(),
             "input": self.input,
+            // Whatever folder the command was typed in.
+            "input_path": std::fs::canonicalize(self.input).ok(),
             "input_metadata": input_metadata(self.described, self.stated),
             "rois": self.rois.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "with": self.with.iter().map(|(n, v)| (n.clone(), json!(v))).collect::<serde_json::Map<_, _>>(),
@@ -118,8 +120,12 @@ impl Record<'_> {
                 "repeated": report.repeated,
                 "windows_passed_over": report.windows_passed_over,
                 "with_invalid_values": report.invalid_frames,
+                "with_outlying_values": report.outlying_frames,
+                "blank": report.blank_frames,
+                "jumps": report.jumps,
             },
             "invalid_values": report.invalid_values,
+            "outlying_values": report.outlying_values,
             "input_faults": self.faults.map(|f| {
                 f.told().into_iter().map(|(n, count, _)| (n.to_owned(), json!(count))).collect::<serde_json::Map<_, _>>()
             }),

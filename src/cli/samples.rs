@@ -16,7 +16,7 @@ use super::args::RunArgs;
 use super::counted;
 use super::failure::misuse;
 use super::input::check_rendering;
-use super::output::{Announced, Outputs, identity, refuse_another};
+use super::output::{Announced, Outputs, refuse_another};
 use super::progress::ProgressLine;
 use super::setting::Setting;
 use super::summary::Summary;
@@ -54,7 +54,7 @@ pub(crate) fn samples(
         Some(address) => Some(Page::of_series(address, model, &set.spacing, &info)?),
         None => None,
     };
-    let run = identity(args, model, backend.name(), &set.spacing, &[info.channels.len().max(1)], None);
+    let run = set.identity(&[info.channels.len().max(1)], None);
     let outputs = Outputs::for_samples(
         args,
         &Announced::of(model, &set.spacing),

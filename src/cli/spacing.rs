@@ -134,23 +134,20 @@ impl RunSpacing {
         };
         let got = list(&|a| value(&a.name) / smallest);
         let spec = model.strip_suffix(".onnx").unwrap_or(model);
-        let toml = format!("{spec}.toml");
-        let toml = if std::path::Path::new(&toml).is_file() { &toml } else { "SPEC.toml" };
-        let suffix = got.replace('=', "").replace(',', "-");
-        let (kind, note) = match contract.trunk {
-            Some(_) => ("-closed-form", " (a closed form, without std: the network was trained for this aspect only)"),
-            None => ("", ""),
+        let beside = |end: &str, otherwise: &str| {
+            let path = format!("{spec}{end}");
+            if std::path::Path::new(&path).is_file() { path } else { otherwise.to_owned() }
         };
+        let toml = beside(".toml", "SPEC.toml");
+        let suffix = got.replace('=', "").replace(',', "-");
+        // A trunk's features have no unit: the same network stands behind kernels of any layout.
+        let trunk = contract.trunk.as_ref().map(|_| format!(" --trunk {}", beside(".trunk.onnx", "TRUNK.onnx")));
         Err(misuse(format!(
             "{input}: got pixels of aspect {got}, expected {} as {model} was baked for; write a model for yours: \
-             mollifier bake {toml} --aspect {got} -o {spec}{kind}-{suffix}.onnx{note}",
-            list(&|a| a.aspect)
+             mollifier bake {toml}{} --aspect {got} -o {spec}-{suffix}.onnx",
+            list(&|a| a.aspect),
+            trunk.unwrap_or_default()
         )))
-    }
-
-    /// [`unit`](Self::unit) for a person to read.
-    pub(crate) fn unit_in_words(&self, inputs: &[Input], formula: &str) -> Option<String> {
-        self.unit(inputs, formula).map(|unit| in_words(inputs, unit))
     }
 
     /// The unit that a formula of axes and inputs stands for here; `None` for a pure or unitless number.
@@ -176,16 +173,11 @@ impl RunSpacing {
     }
 }
 
-/// A unit for a person to read: `[m]`, the unit that nobody stated of the input m, reads as metres.
-pub(crate) fn in_words(inputs: &[Input], unit: String) -> String {
-    inputs.iter().fold(unit, |text, i| text.replace(&format!("[{}]", i.name), &format!("(unit of {})", i.name)))
-}
-
 /// A formula of axes and inputs for a person to read.
-pub(crate) fn formula_in_words(inputs: &[Input], formula: &str) -> String {
+pub(crate) fn formula_in_words(formula: &str) -> String {
     let parsed = formula.parse::<UnitFormula>().ok();
     let axis = |name: &str| matches!(name, "t" | "y" | "x").then(|| name.to_owned());
-    parsed.and_then(|f| f.render(axis)).map_or_else(|| formula.to_owned(), |unit| in_words(inputs, unit))
+    parsed.and_then(|f| f.render(axis)).unwrap_or_else(|| formula.to_owned())
 }
 
 /// Whether two steps that can be compared are more than a hundredth apart.
@@ -306,6 +298,11 @@ mod tests {
             ),
             "{message}"
         );
+        let trunk = json!({ "sha256": "", "features": [], "reach": 0, "multiply_adds": 0 });
+        let trained = Contract { trunk: Some(serde_json::from_value(trunk).expect("a trunk")), ..contract(FLAT) };
+        let message = got.check_aspect(&trained, "models/heat.onnx", "u.tif").expect_err("1:2").to_string();
+        let line = "bake models/heat.toml --trunk models/heat.trunk.onnx --aspect y=1,x=2 -o models/heat-y1-x2.onnx";
+        assert!(message.contains(line), "{message}");
         assert!(got.check_aspect(&contract(&[("y", 1.0), ("x", 2.0)]), "m", "u").is_ok());
         let (near, _) = decide("y=0.1um,x=0.101um", "", FLAT).expect("it is complete");
         assert!(near.check_aspect(&contract(FLAT), "m", "u").is_ok());
@@ -318,13 +315,9 @@ mod tests {
         let unit = |formula| got.unit(&inputs, formula);
         assert_eq!(unit("y^2/t").as_deref(), Some("um^2/s"));
         assert_eq!(unit("kappa/t").as_deref(), Some("um^2/s"));
-        assert_eq!(unit("m*y^2/u").as_deref(), Some("[m]*um^2/[u]"));
+        assert_eq!(unit("m*y^2/u").as_deref(), Some("[unit of m]*um^2/[unit of u]"));
         assert_eq!(unit(""), None);
-        let words = unit("y^2/u").map(|unit| in_words(&inputs, unit));
-        assert_eq!(words.as_deref(), Some("um^2/(unit of u)"));
-        // What somebody stated is no name, whatever it is.
-        assert_eq!(in_words(&inputs, "[100 %]/s".to_owned()), "[100 %]/s");
-        assert_eq!(formula_in_words(&inputs, "u*y^2/t"), "(unit of u)*y^2/t");
-        assert_eq!(formula_in_words(&inputs, "1/t"), "1/t");
+        assert_eq!(formula_in_words("u*y^2/t"), "[unit of u]*y^2/t");
+        assert_eq!(formula_in_words("1/t"), "1/t");
     }
 }

@@ -106,6 +106,12 @@ impl Summary {
         }
     }
 
+    /// Of the first output, where it has support.
+    pub(crate) fn median(&self) -> Option<f64> {
+        let [_, median, _] = self.outputs.first()?.at([0.05, 0.5, 0.95])?;
+        Some(f64::from(median))
+    }
+
     /// What to know of lambda where most values have next to no support.
     pub(crate) fn undetermined(&self) -> Option<String> {
         let [_, median, _] = self.supports.at([0.05, 0.5, 0.95])?;
@@ -200,7 +206,7 @@ pub(crate) fn stream_lines(
     if report.invalid_values > 0 {
         let share = 100.0 * report.invalid_values as f64 / report.values.max(1) as f64;
         lines.push(format!(
-            "{:10} {} ({share:.3} %) in {}: missing or saturated, left out",
+            "{:10} {} ({share:.3} %) in {}: missing, saturated or standing out, left out",
             "invalid",
             counted(report.invalid_values, "values"),
             counted(report.invalid_frames, if series { "samples" } else { "frames" })

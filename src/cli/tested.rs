@@ -8,8 +8,15 @@ const SLACK: f64 = 0.01;
 /// Contrasts whose squares and reciprocals single precision still holds.
 const HELD: std::ops::RangeInclusive<f64> = 1e-9..=1e9;
 
-/// Warnings about everything that is outside, each one sentence. `noise` is the given one.
-pub(crate) fn outside(contract: &Contract, givens: &Givens, noise: Option<f64>, report: &Report) -> Vec<String> {
+/// Warnings about everything that is outside, each one sentence. `noise` is the given one, `lambda` the median of what
+/// came out.
+pub(crate) fn outside(
+    contract: &Contract,
+    givens: &Givens,
+    noise: Option<f64>,
+    lambda: Option<f64>,
+    report: &Report,
+) -> Vec<String> {
     let series = contract.kind == Kind::Series;
     // A series that is too short for an estimate tells nothing.
     if report.computed == 0 || (series && report.contrast().is_none()) {
@@ -25,7 +32,7 @@ pub(crate) fn outside(contract: &Contract, givens: &Givens, noise: Option<f64>, 
         Some(_) => {}
     }
     for range in &contract.trained {
-        let Some(value) = group(&range.group, contract, givens, noise, report) else { continue };
+        let Some(value) = group(&range.group, contract, givens, noise, lambda, report) else { continue };
         if value < range.low * (1.0 - SLACK) || value > range.high * (1.0 + SLACK) {
             let expected = if range.low == range.high {
                 format!("at {}", range.low)
@@ -38,13 +45,21 @@ pub(crate) fn outside(contract: &Contract, givens: &Givens, noise: Option<f64>, 
     warnings
 }
 
-/// The value of a dimensionless group in this run; `None` for one that only the outputs tell.
-fn group(group: &str, contract: &Contract, givens: &Givens, noise: Option<f64>, report: &Report) -> Option<f64> {
+/// The value of a dimensionless group in this run; `None` for one that is not known here.
+fn group(
+    group: &str,
+    contract: &Contract,
+    givens: &Givens,
+    noise: Option<f64>,
+    lambda: Option<f64>,
+    report: &Report,
+) -> Option<f64> {
     let constant = |name: &str| {
         let input = contract.inputs.iter().find(|i| i.name == name && i.role == InputRole::Constant)?;
         givens.constants.get(name).copied().or(input.default)
     };
-    let area = givens.spacing.first()?.powi(2);
+    let shortest = givens.spacing.iter().copied().reduce(f64::min)?;
+    let area = shortest.powi(2);
     match group {
         "noise/std(u)" => {
             let (noise, contrast) = (noise.or(report.noise()).unwrap_or(0.0), report.contrast()?);
@@ -52,9 +67,12 @@ fn group(group: &str, contract: &Contract, givens: &Givens, noise: Option<f64>, 
             let field = (contrast.powi(2) - noise.powi(2)).max((0.1 * contrast).powi(2)).sqrt();
             Some(noise / field)
         }
+        "std(phi)" => report.contrast(),
         "kappa/h^2" => Some(constant("kappa")? / area),
         "mobility/(k h^2)" => Some(constant("mobility")? / (constant("k")? * area)),
         "k dt" => Some(constant("k")? * givens.time_step),
+        "lambda dt/h^2" => Some(lambda? * givens.time_step / area),
+        "long/short side of a pixel" => Some(givens.spacing.iter().copied().reduce(f64::max)? / shortest),
         _ => None,
     }
 }

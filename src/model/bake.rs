@@ -7,8 +7,9 @@ use tract_onnx::pb;
 use super::contract::{AxisGrid, Contract, METADATA_KEY, Physics, Provenance, VERSION};
 use super::trunk::UNIT;
 use super::{Aspect, FEATURES, ModelError, Spec, Trunk, TrunkRecord};
-use crate::graph::{Graph, IR_VERSION, OPSET, Value};
-use crate::physics::{self, Design, InputRole, Inputs, Kind, Output, Transform};
+use crate::graph::{Graph, GraphError, IR_VERSION, OPSET, Value};
+use crate::kernel::KernelError;
+use crate::physics::{self, Design, InputRole, Inputs, Kind, Output, PhysicsError, Transform};
 
 /// Bound of a trunk's delta and log_std: factors beyond e^8 are no estimates, and exp stays finite.
 const LARGEST: f64 = 8.0;
@@ -79,7 +80,20 @@ pub fn bake(path: &str, text: &str, options: &BakeOptions) -> Result<Vec<u8>, Mo
         window: description.window,
         table: spec.design.clone(),
     };
-    let estimate = law.build(&graph, &inputs, &design)?;
+    let estimate = law.build(&graph, &inputs, &design).map_err(|e| match &e {
+        // The radii are those along the short side of a pixel; along the long one they are fewer pixels.
+        PhysicsError::Graph(GraphError::Kernel { source: KernelError::TooFewTaps { .. }, .. }) if aspect.y != aspect.x => {
+            ModelError::Spec {
+                path: path.to_owned(),
+                message: format!(
+                    "{e} (pixels of aspect y={},x={}: along their long side a radius is fewer of them): give a copy of the \
+                     spec larger radii",
+                    aspect.y, aspect.x
+                ),
+            }
+        }
+        _ => e.into(),
+    })?;
     let mut declared = description.outputs.clone();
     let mut maps = estimate.outputs;
     let (names, features): (Vec<&str>, Vec<&Value>) = estimate.features.iter().map(|(n, v)| (n.as_str(), v)).unzip();

@@ -72,16 +72,16 @@ pub enum SinkError {
         /// The journal of the other run.
         path: PathBuf,
     },
-    /// An interrupted run that was another one.
-    #[error("{}: the interrupted run had {what} {expected}, this one has {got}; expected the same, or no --resume to start anew", path.display())]
+    /// An earlier run that was another one.
+    #[error("{}: the earlier run had {what} {expected}, this one has {got}; expected the same, or no --resume to start anew", path.display())]
     OtherRun {
-        /// The journal of the interrupted run.
+        /// The journal of the interrupted run, or the record of a complete one.
         path: PathBuf,
         /// What differs.
         what: String,
         /// What this run has.
         got: String,
-        /// What the interrupted one had.
+        /// What the earlier one had.
         expected: String,
     },
     /// A file of an interrupted run that is not there any more.

@@ -17,6 +17,8 @@ pub struct MapInfo {
     pub maps: Option<u64>,
     /// Time between maps and size of a pixel.
     pub spacing: Spacing,
+    /// Time of the first map since the recording's first frame, in the unit of the time between them.
+    pub start: f64,
     /// Whether the quantity was estimated as its logarithm: pictures may use a logarithmic colour scale.
     pub log_scale: bool,
     /// One line for people: the equation, the model.

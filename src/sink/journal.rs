@@ -20,6 +20,9 @@ const VERSION: u32 = 2;
 /// A line is far shorter; anything longer is not one.
 const LONGEST: u64 = 1 << 24;
 
+/// How a journal begins.
+const START: &[u8] = b"{\"version\":";
+
 /// The last line of a run that gives its files their names.
 const RENAMING: &[u8] = b"{\"renaming\":true}\n";
 
@@ -45,19 +48,33 @@ impl Head {
         if self.counts != old.counts || self.files != old.files {
             return Some(("the files".to_owned(), self.files.join(", "), old.files.join(", ")));
         }
-        let text = |value: &Value| match value {
-            Value::Null => "none".to_owned(),
-            Value::String(text) => text.clone(),
-            value => value.to_string(),
-        };
-        let told = |what: &str, got: &Value, expected: &Value| Some((what.to_owned(), text(got), text(expected)));
-        let (Some(new), Some(past)) = (self.run.as_object(), old.run.as_object()) else {
-            return if self.run == old.run { None } else { told("the settings", &self.run, &old.run) };
-        };
-        let names = new.keys().chain(past.keys());
-        let (new, past) = (|n: &str| new.get(n).unwrap_or(&Value::Null), |n: &str| past.get(n).unwrap_or(&Value::Null));
-        names.into_iter().find(|n| new(n) != past(n)).and_then(|n| told(n, new(n), past(n)))
+        difference(&self.run, &old.run)
     }
+}
+
+/// The first setting that is not the same: what, got, expected.
+pub(super) fn difference(new: &Value, old: &Value) -> Option<(String, String, String)> {
+    let text = |value: &Value| match value {
+        Value::Null => "none".to_owned(),
+        Value::String(text) => text.clone(),
+        value => value.to_string(),
+    };
+    let told = |what: &str, got: &Value, expected: &Value| Some((what.to_owned(), text(got), text(expected)));
+    let (Some(new), Some(past)) = (new.as_object(), old.as_object()) else {
+        return if new == old { None } else { told("the settings", new, old) };
+    };
+    let names = new.keys().chain(past.keys());
+    let (new, past) = (|n: &str| new.get(n).unwrap_or(&Value::Null), |n: &str| past.get(n).unwrap_or(&Value::Null));
+    names.into_iter().find(|n| new(n) != past(n)).and_then(|n| told(n, new(n), past(n)))
+}
+
+/// Whether the file is a journal, perhaps one that was cut off at once; `None` where there is none.
+pub(super) fn is_journal(path: &Path) -> Option<bool> {
+    let mut start = Vec::new();
+    let file = File::open(path).ok()?;
+    file.take(START.len() as u64).read_to_end(&mut start).ok()?;
+    // A power cut may leave zeros where nothing had been written yet.
+    Some(START.starts_with(&start) || start.iter().all(|b| *b == 0))
 }
 
 /// A further line: one block that is complete in every part.

@@ -291,6 +291,7 @@ mod tests {
             unit: None,
             shape: [1, 4],
             maps: None,
+            start: 0.0,
             spacing: crate::units::Spacing::default(),
             log_scale,
             description: String::new(),

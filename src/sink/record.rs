@@ -11,6 +11,10 @@ use serde_json::Value;
 
 use super::journal::{Journal, Lines};
 
+/// By this entry a record is known.
+const VERSION: &str = "mollifier";
+const SETTINGS: &str = "settings";
+
 /// What an entry is made of: the frame that a map belongs to, its time, and its note.
 pub type Entry<'a> = &'a dyn Fn(u64, f64, &Value) -> Value;
 
@@ -28,6 +32,32 @@ pub(super) fn write(path: &Path, record: &Value, journal: &Journal, maps: Option
     }
     file.write_all(b"\n")?;
     file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()
+}
+
+/// The record with what tells later runs whose it is.
+pub(super) fn signed(record: &Value, settings: &Value) -> Value {
+    let mut signed = record.clone();
+    if let Value::Object(fields) = &mut signed {
+        fields.entry(VERSION).or_insert_with(|| env!("CARGO_PKG_VERSION").into());
+        if !settings.is_null() {
+            fields.entry(SETTINGS).or_insert_with(|| settings.clone());
+        }
+    }
+    signed
+}
+
+/// Whether the file is a run's record; `None` where there is none.
+pub(super) fn is_record(path: &Path) -> Option<bool> {
+    path.exists().then(|| read(path).is_some_and(|record| record.get(VERSION).is_some()))
+}
+
+/// What has to be the same for a run to be that of this record.
+pub(super) fn settings(path: &Path) -> Option<Value> {
+    read(path)?.get(SETTINGS).cloned()
+}
+
+fn read(path: &Path) -> Option<Value> {
+    serde_json::from_slice(&std::fs::read(path).ok()?).ok()
 }
 
 struct Whole<'a> {

@@ -34,6 +34,8 @@ pub struct OutputSet {
     /// Names of the files of all outputs once they are complete.
     names: Vec<String>,
     pub(super) kind: Kind,
+    /// What has to be the same for a later run to go on.
+    run: Value,
     pub(super) complete: u64,
     failed: bool,
 }
@@ -78,6 +80,20 @@ impl Destination<'_> {
         let places: Vec<PathBuf> = places.filter_map(real).collect();
         if let Some(input) = self.keep.iter().find(|input| real(input).is_some_and(|input| places.contains(&input))) {
             return Err(SinkError::Input { path: input.clone() });
+        }
+        // Acquisition programs write a run.json too.
+        if let Some(path) = [(&run, record::is_record(&run)), (&journal, journal::is_journal(&journal))]
+            .into_iter()
+            .find_map(|(path, ours)| ours.is_some_and(|ours| !ours).then_some(path))
+        {
+            return Err(SinkError::Foreign { path: path.clone() });
+        }
+        if !journal.exists() {
+            // Without a journal no run has left parts.
+            let parts = files.iter().map(String::as_str).chain([RUN]).map(|f| part_of(&self.dir.join(f)));
+            if let Some(path) = parts.into_iter().find(|part| part.is_file()) {
+                return Err(SinkError::Foreign { path });
+            }
         }
         let goes_on = self.resume && journal.exists();
         let earlier = [&run, &journal].into_iter().find(|path| path.exists());
@@ -196,11 +212,20 @@ impl OutputSet {
                 let renamed = journal.was_renaming();
                 (journal, Start::Replay { renamed })
             }
-            None => (Journal::create(&dir, &head)?, Start::Anew),
+            None => {
+                // A complete run has no journal any more; its record says what it was.
+                let complete = dir.join(RUN);
+                let settings = if to.resume { record::settings(&complete) } else { None };
+                if let Some((what, got, expected)) = settings.and_then(|old| journal::difference(&head.run, &old)) {
+                    return Err(SinkError::OtherRun { path: complete, what, got, expected });
+                }
+                (Journal::create(&dir, &head)?, Start::Anew)
+            }
         };
+        let run = head.run;
         let files = head.files;
         let (outputs, tables) = (Vec::new(), Vec::new());
-        let mut set = Self { dir, made, journal, outputs, tables, names: files, kind, complete: 0, failed: false };
+        let mut set = Self { dir, made, journal, outputs, tables, names: files, kind, run, complete: 0, failed: false };
         let opened = set.open(&names, &formats, |i, format| open(i, format, start));
         match opened.and_then(|()| set.open_tables(to.tables, start)) {
             Ok(()) => Ok(set),
@@ -335,6 +360,9 @@ impl OutputSet {
 
     /// Complete all files, write `run_json` as `run.json`, and give everything its final name.
     ///
+    /// The record gets a version, `mollifier`, and [what has to be the same](Destination::run), `settings`, where it has
+    /// none of its own.
+    ///
     /// Outputs of an earlier run by the same names are replaced now and not before. The journal goes, or stays for
     /// a later run to go on where `more` may come. `maps` makes an entry of each map's frame, time and note, which go
     /// under the name `maps`.
@@ -361,7 +389,8 @@ impl OutputSet {
             }
         }
         let run = self.dir.join(RUN);
-        let written = record::write(&part_of(&run), run_json, &self.journal, maps);
+        let run_json = record::signed(run_json, &self.run);
+        let written = record::write(&part_of(&run), &run_json, &self.journal, maps);
         written.map_err(|e| error("write", &part_of(&run), e))?;
 
         let paths = |site: &mut dyn Site| [site.path(), site.target()].map(Path::to_owned);

@@ -6,7 +6,7 @@ use std::io::Read;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::clock::{Clock, time, time_column};
+use super::clock::{Clock, date, time, time_columns, unit_of};
 use super::text::{Lines, Separator, is_date, is_missing};
 use super::{Faults, OpenOptions, Place, SampleSource, SeriesInfo, SourceError};
 use crate::source::Samples;
@@ -18,23 +18,23 @@ const BLOCK: usize = 4096;
 const LOOK_AHEAD: usize = 1000;
 /// Rows whose times are looked at for their step, where so many have arrived.
 const TIMED: usize = 100;
-/// Names of columns that say when or which sample, not what was measured.
+/// Names of columns that say which sample it is, not what was measured.
 const NOT_VALUES: [&str; 15] = [
-    "time",
-    "times",
-    "date",
-    "datetime",
-    "timestamp",
-    "t",
+    "",
     "index",
     "id",
     "sample",
     "samples",
+    "sample number",
+    "sample_number",
     "frame",
+    "frame number",
+    "frame_number",
     "row",
-    "seconds",
-    "elapsed",
-    "",
+    "no",
+    "no.",
+    "nr",
+    "#",
 ];
 
 /// One column of a table as a series, axes (sample, channel) with one channel.
@@ -102,7 +102,7 @@ impl<R: Read> CsvSource<R> {
         Self::open(Lines::new(reader, name), name, options, None)
     }
 
-    /// Rows that come by a pipe, whose writer may be stopped in the last one.
+    /// Rows that come while they are written, whose writer may be stopped in the last one.
     pub(super) fn piped(reader: R, name: &str, options: &OpenOptions) -> Result<Self, SourceError> {
         Self::open(Lines::new(reader, name).whole(), name, options, None)
     }
@@ -154,25 +154,43 @@ impl<R: Read> CsvSource<R> {
             Some(header) => header[column].clone(),
             None => format!("column {}", column + 1),
         };
-        let timed = header.as_deref().and_then(|names| time_column(names, column));
-        if timed.is_some() {
-            // A step takes two rows; more are looked at where waiting for them is not needed.
-            while rows.len() < 2 || (rows.len() < TIMED && lines.is_ready()) {
+        let timed: Vec<_> = header.as_deref().map_or(Vec::new(), |names| time_columns(names, column).collect());
+        if !timed.is_empty() {
+            // The step has to be that of the finished recording, however its rows arrive. Where it is given they need not
+            // be waited for.
+            while rows.len() < 2 || (rows.len() < TIMED && (options.timed || lines.is_ready())) {
                 match next_row(&mut lines, separator)? {
                     Some(row) => rows.push(row),
                     None => break,
                 }
             }
         }
-        let clock =
-            timed.and_then(|(c, unit)| Some((Clock::of(c, rows.iter().map(|r| time(&r.fields, c, separator)))?, unit)));
+        let times = |c: usize| rows.iter().map(move |r| time(&r.fields, c, separator));
+        let clock = timed.iter().find_map(|(c, unit)| {
+            let is_date = rows.iter().filter_map(|r| r.fields.get(*c)).any(|f| date(f).is_some());
+            let unit = if is_date { Some("s") } else { *unit };
+            Some((Clock::of(*c, unit, times(*c))?, unit))
+        });
+        let mut warnings = Vec::new();
+        if let (None, Some((c, _))) = (&clock, timed.iter().find(|(c, _)| times(*c).flatten().count() > 1)) {
+            let what = header.as_deref().map_or("", |names| &names[*c]);
+            if options.timed && faults.is_none() {
+                let expected = "growing ones (sort the rows, or give --spacing t=STEP to take them as they stand)";
+                return Err(SourceError::misused(
+                    Place::whole(name),
+                    format!("times `{what}` that do not grow"),
+                    expected,
+                ));
+            }
+            warnings.push(format!("{name}: the times `{what}` do not grow: its rows are taken as they stand"));
+        }
         let spacing = Spacing { t: clock.as_ref().and_then(|(clock, unit)| clock.step(*unit)), ..Spacing::default() };
         let info = SeriesInfo {
             name: name.to_owned(),
             channels: vec![channel],
             count: None,
             spacing,
-            warnings: Vec::new(),
+            warnings,
             faults: faults.clone().unwrap_or_default(),
         };
         let clock = clock.map(|(clock, _)| clock);
@@ -213,6 +231,9 @@ impl<R: Read> CsvSource<R> {
         let Some((Sample { value, time }, blanks, place)) = self.next_sample()? else { return Ok(None) };
         let mut missing = if self.layout.width == 1 && self.started { blanks } else { 0 };
         if let Some(clock) = &mut self.clock {
+            if !self.timed && clock.goes_back(time) {
+                Faults::count(&self.info.faults.back);
+            }
             missing += match (clock.missing(time), &self.faults) {
                 // The rows are taken as even, whatever their times; that may be a mistake.
                 (missing, _) if !self.timed => {
@@ -499,9 +520,9 @@ fn only_column(
 
 /// Whether a header's name is that of a time, a date or a running number, with or without a unit behind it.
 fn is_not_value(name: &str) -> bool {
-    let lower = name.to_lowercase();
-    let word = lower.split(['[', '(', '/', '_']).next().unwrap_or_default().trim();
-    NOT_VALUES.contains(&word) || word.starts_with("unnamed")
+    let lower = name.trim().to_lowercase();
+    let word = lower.split(['[', '(']).next().unwrap_or_default().trim();
+    unit_of(name).is_some() || NOT_VALUES.contains(&word) || word.starts_with("unnamed")
 }
 
 #[cfg(all(test, any(feature = "mqtt", feature = "serial")))]

@@ -19,6 +19,8 @@ pub struct Faults {
     pub skipped: AtomicU64,
     /// Last lines of a pipe that have no end, so that they may be half written: left out.
     pub half: AtomicU64,
+    /// Rows of a table whose time is not later than that of the row before, where the rows count as even all the same.
+    pub back: AtomicU64,
 }
 
 impl Faults {
@@ -28,7 +30,7 @@ impl Faults {
 
     /// What has been counted, each with its name and what it means for the series.
     #[must_use]
-    pub fn told(&self) -> [(&'static str, u64, &'static str); 7] {
+    pub fn told(&self) -> [(&'static str, u64, &'static str); 8] {
         [
             ("breaks", &self.breaks, "times out of reach: what the sensor took meanwhile may be missing"),
             ("unreadable", &self.unreadable, "lines or messages that are no row of numbers: lost samples"),
@@ -42,6 +44,7 @@ impl Faults {
                  has the rows taken as even (without it the times are followed)",
             ),
             ("half", &self.half, "line at the end is half written and was left out"),
+            ("back", &self.back, "times are not later than those before: the rows are taken as they stand"),
         ]
         .map(|(name, count, meaning)| (name, count.load(Ordering::Relaxed), meaning))
     }

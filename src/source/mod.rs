@@ -254,7 +254,7 @@ pub fn open(path: &str, options: &OpenOptions) -> Result<Input, SourceError> {
         _ => {
             if let (Kind::Series, Some(follow)) = (options.kind, &options.follow) {
                 let tail = tail::Tail::open(file_path, follow.clone()).map_err(SourceError::io(place()))?;
-                return Ok(Input::Series(Box::new(csv::CsvSource::new(tail, path, options)?)));
+                return Ok(Input::Series(Box::new(csv::CsvSource::piped(tail, path, options)?)));
             }
             let reader = || File::open(file_path).map(BufReader::new).map_err(SourceError::io(place()));
             match options.kind {

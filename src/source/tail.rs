@@ -13,8 +13,8 @@ const POLL: std::time::Duration = std::time::Duration::from_millis(10);
 
 /// Gives what a file holds, and what it grows by. Its readers see whole lines: a last one without an end waits.
 ///
-/// Where nothing has come for as long as it may take the file is taken as it stands. Where the user ends the wait
-/// instead, a last line without an end is left out: half a number is another number.
+/// Where nothing has come for as long as it may take the file is taken as it stands, and such a line is given an end.
+/// Where the user ends the wait instead it has none, so that a reader can leave it out: half a number is another number.
 pub(super) struct Tail {
     path: PathBuf,
     file: Option<File>,
@@ -84,12 +84,13 @@ impl Read for Tail {
                 }
                 continue;
             }
-            if self.follow.stop.load(Ordering::Acquire) {
-                return Ok(0);
-            }
-            if self.follow.over(self.heard) {
+            let stopped = self.follow.stop.load(Ordering::Acquire);
+            if stopped || self.follow.over(self.heard) {
                 if self.partial.is_empty() {
                     return Ok(0);
+                }
+                if !stopped {
+                    self.partial.push(b'\n');
                 }
                 (self.lines, self.given) = (std::mem::take(&mut self.partial), 0);
                 continue;

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::noise::series_noise;
+use super::noise::{rounding, series_noise};
 
 /// Samples that the noise is estimated from, the step at which it is estimated anew, and the fewest.
 pub(super) const NOISE_BLOCK: u64 = 1024;
@@ -42,19 +42,20 @@ impl Channel {
             let block = &self.values[self.values.len() - NOISE_BLOCK as usize..];
             self.told.noise += series_noise(block, &mut self.scratch);
             self.told.deviation += deviation(block);
+            self.told.rounding = self.told.rounding.max(rounding(block));
             self.told.blocks += 1;
         }
     }
 
-    /// Noise and standard deviation of the samples, on average over blocks of 1,024, or of all while there are fewer; `None`
-    /// of too few.
-    pub(super) fn told(&mut self) -> Option<(f64, f64)> {
+    /// Noise and standard deviation of the samples, on average over blocks of 1,024, or of all while there are fewer, and the
+    /// coarsest steps that they come in; `None` of too few.
+    pub(super) fn told(&mut self) -> Option<(f64, f64, f64)> {
         if self.told.blocks > 0 {
             let blocks = self.told.blocks as f64;
-            return Some((self.told.noise / blocks, self.told.deviation / blocks));
+            return Some((self.told.noise / blocks, self.told.deviation / blocks, self.told.rounding));
         }
         let all = (self.values.len() as u64 >= NOISE_FEWEST).then_some(&self.values)?;
-        Some((series_noise(all, &mut self.scratch), deviation(all)))
+        Some((series_noise(all, &mut self.scratch), deviation(all), rounding(all)))
     }
 
     /// Forget the samples before `index`.
@@ -126,6 +127,7 @@ impl Channel {
 struct Told {
     noise: f64,
     deviation: f64,
+    rounding: f64,
     blocks: u64,
 }
 
@@ -160,7 +162,8 @@ mod tests {
         };
         assert_eq!(told(20), None);
         for samples in [64, 1000, 1024, 5000] {
-            let (noise, deviation) = told(samples).unwrap_or_default();
+            let (noise, deviation, rounding) = told(samples).unwrap_or_default();
+            assert_eq!(rounding, 0.0);
             assert!((deviation - 0.5).abs() < 1e-9, "{samples}: {deviation}");
             // Fourth differences of 0, 1, 0, 1, ... are 8.
             assert!((noise - 8.0 / 0.674_489_750_196_081_7 / 70f64.sqrt()).abs() < 1e-9, "{samples}: {noise}");

@@ -15,11 +15,13 @@ use super::bind::{Feed, Givens, bind};
 use super::capture::{Capture, Captured};
 use super::engine::Planner;
 use super::error::{BoxError, StreamError};
+use super::jumps::Jumps;
 use super::lanes::{Job, Lane, Lanes, Wake};
 use super::levels::phase_levels;
 use super::losses::Losses;
 use super::mark::{Before, Mark, fingerprint};
 use super::metrics::{Progress, Report, milliseconds};
+use super::outliers::{Outliers, is_blank};
 use super::queue::{Consumer, OnFull, Pop, bounded};
 use super::tiles::{Tile, TileGrid};
 use super::validity::Saturation;
@@ -57,6 +59,8 @@ pub struct FieldOptions {
     pub on_full: OnFull,
     /// From which value on a pixel counts as saturated.
     pub saturation: Saturation,
+    /// Whether pixels that stand out from all around them are left out.
+    pub outliers: Outliers,
     /// Raised from outside (Ctrl-C) to end the stream after the map in hand.
     pub stop: Arc<AtomicBool>,
     /// What earlier streams of the same recording have done: this one goes on behind their last map.
@@ -73,6 +77,7 @@ impl Default for FieldOptions {
             queue: 8,
             on_full: OnFull::Block,
             saturation: Saturation::Auto,
+            outliers: Outliers::LeaveOut,
             stop: Arc::default(),
             before: Before::default(),
         }
@@ -189,6 +194,7 @@ pub(super) struct Pipeline {
     waited: Duration,
     wrote: Duration,
     losses: Losses,
+    jumps: Jumps,
     report: Report,
 }
 
@@ -254,6 +260,7 @@ impl Pipeline {
             waited: Duration::ZERO,
             wrote: Duration::ZERO,
             losses: Losses::new(report.dropped_by_queue),
+            jumps: Jumps::default(),
             report,
         })
     }
@@ -312,9 +319,22 @@ impl Pipeline {
             self.report.read = read + self.taken + frames.dropped();
             self.report.most_queued = self.report.most_queued.max(frames.depth() + 1);
 
+            if self.tells_nothing(&captured.item) {
+                self.report.blank_frames += 1;
+                self.report.lost.add(index, index + 1);
+                self.lost.push((index, index + 1));
+                self.losses.add(index, index + 1);
+                frames.recycle(captured);
+                continue;
+            }
             let husk = self.husk();
-            self.window.push(captured.item, captured.at, self.options.saturation, husk);
+            let FieldOptions { saturation, outliers, .. } = self.options;
+            self.window.push(captured.item, captured.at, saturation, outliers, husk);
             self.count_invalid();
+            if let Some(index) = self.jumping() {
+                self.report.jumps += 1;
+                self.report.first_jump.get_or_insert(index);
+            }
             self.report.windows_passed_over = passed_over + self.window.passed_over();
             if self.window.complete() {
                 self.compute()?;
@@ -382,7 +402,8 @@ impl Pipeline {
                 continue;
             };
             left = rest;
-            self.window.push(frame, Instant::now(), self.options.saturation, None);
+            self.window.push(frame, Instant::now(), self.options.saturation, self.options.outliers, None);
+            self.jumping();
             if self.window.frames().last().is_none_or(|p| fingerprint(&p.statistics) != print) {
                 return Err(self.other_recording(format!("another frame {expected}"), "the same".into()));
             }
@@ -420,12 +441,26 @@ impl Pipeline {
         }
     }
 
+    /// Whether a frame is as good as lost to a window of several: of one value, it would be taken for a change in time.
+    fn tells_nothing(&self, frame: &Frame) -> bool {
+        self.window.size() > 1 && is_blank(&frame.pixels)
+    }
+
+    /// The index of a frame whose brightness jumps, if the newest one shows it.
+    fn jumping(&mut self) -> Option<u64> {
+        let newest = self.window.frames().last().filter(|_| self.window.size() > 1)?;
+        self.jumps.add(newest.frame.index, newest.statistics.offset, newest.statistics.contrast)
+    }
+
     fn count_invalid(&mut self) {
         if let Some(newest) = self.window.frames().last() {
             let invalid = newest.invalid.count() as u64;
             self.report.values += newest.frame.pixels.len() as u64;
             self.report.invalid_values += invalid;
             self.report.invalid_frames += u64::from(invalid > 0);
+            let outlying = newest.invalid.outlying() as u64;
+            self.report.outlying_values += outlying;
+            self.report.outlying_frames += u64::from(outlying > 0);
             self.report.limited_frames += u64::from(newest.statistics.limit.is_some());
             self.report.limit = newest.statistics.limit.or(self.report.limit);
         }
@@ -453,6 +488,11 @@ impl Pipeline {
             repeated: self.report.repeated,
             invalid_frames: self.report.invalid_frames,
             invalid_values: self.report.invalid_values,
+            outlying_frames: self.report.outlying_frames,
+            outlying_values: self.report.outlying_values,
+            blank_frames: self.report.blank_frames,
+            jumps: self.report.jumps,
+            first_jump: self.report.first_jump,
             values: self.report.values,
         };
         self.pending.push_back(Pending {

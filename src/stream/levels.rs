@@ -102,7 +102,7 @@ mod tests {
         let pixels = (0..shape[0] * shape[1]).map(|i| value(i / shape[1], i % shape[1])).collect();
         let frame = Frame { index: 0, time: None, shape, pixels: Pixels::F32(pixels) };
         let mut invalid = Invalid::default();
-        invalid.prepare(&frame, Saturation::Auto, &mut FrameStatistics::default());
+        invalid.prepare(&frame, Saturation::Auto, crate::stream::Outliers::Keep, &mut FrameStatistics::default());
         phase_levels(&frame, &invalid, &mut Vec::new()).unwrap_or((f64::NAN, f64::NAN))
     }
 

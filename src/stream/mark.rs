@@ -31,6 +31,16 @@ pub struct Mark {
     /// See [`Report`].
     pub invalid_values: u64,
     /// See [`Report`].
+    pub outlying_frames: u64,
+    /// See [`Report`].
+    pub outlying_values: u64,
+    /// See [`Report`].
+    pub blank_frames: u64,
+    /// See [`Report`].
+    pub jumps: u64,
+    /// See [`Report`].
+    pub first_jump: Option<u64>,
+    /// See [`Report`].
     pub values: u64,
 }
 
@@ -58,6 +68,11 @@ impl Before {
         report.repeated = mark.repeated;
         report.invalid_frames = mark.invalid_frames;
         report.invalid_values = mark.invalid_values;
+        report.outlying_frames = mark.outlying_frames;
+        report.outlying_values = mark.outlying_values;
+        report.blank_frames = mark.blank_frames;
+        report.jumps = mark.jumps;
+        report.first_jump = mark.first_jump;
         report.values = mark.values;
         self.last = Some(mark);
     }

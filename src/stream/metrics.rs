@@ -140,6 +140,16 @@ pub struct Report {
     pub invalid_frames: u64,
     /// Invalid values in all.
     pub invalid_values: u64,
+    /// Frames with pixels that stand out from all around them, which were left out.
+    pub outlying_frames: u64,
+    /// Such pixels, among the invalid ones.
+    pub outlying_values: u64,
+    /// Frames of one value, or without a number, among the lost ones: of movies, whose maps take several frames.
+    pub blank_frames: u64,
+    /// Frames of a movie whose brightness jumps.
+    pub jumps: u64,
+    /// The first of them.
+    pub first_jump: Option<u64>,
     /// Values in all.
     pub values: u64,
     /// Frames with so many pixels at their largest value that it looks like a limit.
@@ -170,6 +180,8 @@ pub struct Report {
     pub(super) noise_sum: f64,
     /// Sum over the maps of the standard deviation of their frames; of series likewise.
     pub(super) contrast_sum: f64,
+    /// The steps that a series' values come in, where they are coarser than its noise; else 0.
+    pub rounding: f64,
     /// Maps whose frame shows no two phases although the model asks for them.
     pub uniform_maps: u64,
 }

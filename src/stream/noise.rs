@@ -2,7 +2,7 @@
 
 use super::statistics::Lattice;
 use super::validity::Invalid;
-use crate::source::Frame;
+use crate::source::{Frame, Pixels};
 
 /// Fourth differences: they annihilate every cubic, and 1 + 16 + 36 + 16 + 1 = 70 is their noise gain.
 const FOURTH: [f64; 5] = [1.0, -4.0, 6.0, -4.0, 1.0];
@@ -88,23 +88,37 @@ fn differences(frame: &Frame, invalid: &Invalid, scratch: &mut Vec<f64>, distanc
     // Far ones only tell whether noise is shared: half of the points will do.
     let stride_down = if distance > 1 { 2 * stride } else { stride };
     let span = |taps: usize| (taps - 1) * distance;
+    let is_whole = invalid.count() == 0;
+    // First down every column, many at a time: those of a row, and behind them what is found across.
     scratch.clear();
+    scratch.resize(columns, 0.0);
     for top in (0..rows - span(down.len())).step_by(stride_down) {
-        'point: for left in (0..columns - span(across.len())).step_by(stride) {
-            let mut sum = 0.0;
-            for (r, wy) in down.iter().enumerate() {
-                for (c, wx) in across.iter().enumerate() {
-                    let i = (top + r * distance) * columns + left + c * distance;
-                    if !invalid.is_valid(i) {
-                        continue 'point;
-                    }
-                    sum += wy * wx * frame.pixels.get(i);
-                }
+        let rows = |r: usize| (top + r * distance) * columns..(top + r * distance + 1) * columns;
+        match &frame.pixels {
+            Pixels::U8(v) => weigh(down, |r| &v[rows(r)], &mut scratch[..columns]),
+            Pixels::U16(v) => weigh(down, |r| &v[rows(r)], &mut scratch[..columns]),
+            Pixels::F32(v) => weigh(down, |r| &v[rows(r)], &mut scratch[..columns]),
+            Pixels::F64(v) => weigh(down, |r| &v[rows(r)], &mut scratch[..columns]),
+        }
+        for left in (0..columns - span(across.len())).step_by(stride) {
+            let is_valid = |r: usize, c: usize| invalid.is_valid(rows(r).start + left + c * distance);
+            if is_whole || (0..down.len()).all(|r| (0..across.len()).all(|c| is_valid(r, c))) {
+                let sum: f64 = across.iter().enumerate().map(|(c, w)| w * scratch[left + c * distance]).sum();
+                scratch.push(sum.abs());
             }
-            scratch.push(sum.abs());
         }
     }
-    robust_deviation(scratch) / (gain_y * gain_x).sqrt()
+    robust_deviation(&mut scratch[columns..]) / (gain_y * gain_x).sqrt()
+}
+
+/// The weighted sum of rows of pixels, column by column.
+fn weigh<'a, T: Copy + Into<f64> + 'a>(weights: &[f64], row: impl Fn(usize) -> &'a [T], sums: &mut [f64]) {
+    sums.fill(0.0);
+    for (r, weight) in weights.iter().enumerate() {
+        for (sum, value) in sums.iter_mut().zip(row(r)) {
+            *sum += weight * (*value).into();
+        }
+    }
 }
 
 /// Standard deviation of the noise in `samples`: of white noise that disturbs averages as much, from fourth differences as
@@ -112,9 +126,27 @@ fn differences(frame: &Frame, invalid: &Invalid, scratch: &mut Vec<f64>, distanc
 ///
 /// Noise that neighbours share (a sensor's own filter, oversampling) is told from white noise the more surely the more
 /// samples there are: of 1,024 from a correlation of about 0.4 on. Where they share it over more than about three samples
-/// it is underestimated.
+/// it is underestimated. Of values that come in steps coarser than their noise it is at least what rounding to such steps
+/// does.
 #[must_use]
 pub fn series_noise(samples: &[f64], scratch: &mut Vec<f64>) -> f64 {
+    told_noise(samples, scratch).max(rounding(samples) / 12f64.sqrt())
+}
+
+/// The step that the values come in, where at least a quarter of them are the same as the one before; else 0.
+///
+/// A smooth signal that is rounded to few levels shows no noise at all in its differences.
+pub(super) fn rounding(samples: &[f64]) -> f64 {
+    let same = |s: &[f64]| 4 * s.windows(2).filter(|w| w[0] == w[1]).count() >= s.len().max(2) - 1;
+    // Of most series the newest few tell.
+    if !same(&samples[samples.len().saturating_sub(FEW as usize)..]) || !same(samples) {
+        return 0.0;
+    }
+    let steps = samples.windows(2).map(|w| (w[1] - w[0]).abs()).filter(|d| *d > 0.0);
+    steps.reduce(f64::min).unwrap_or(0.0)
+}
+
+fn told_noise(samples: &[f64], scratch: &mut Vec<f64>) -> f64 {
     let near = series_differences(samples, scratch, 1);
     let reach = (FOURTH.len() - 1) * FARTHEST;
     if near == 0.0 || samples.len() <= reach {
@@ -163,7 +195,7 @@ fn robust_deviation(magnitudes: &mut [f64]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::source::Pixels;
+    use crate::stream::validity::Saturation;
 
     /// Standard normal numbers from a small generator: reproducible, and no dependency.
     fn normal(seed: u64) -> impl FnMut() -> f64 {
@@ -186,6 +218,62 @@ mod tests {
             })
             .collect();
         Frame { index: 0, time: None, shape, pixels: Pixels::F64(pixels) }
+    }
+
+    /// What `differences` makes of every point by itself.
+    fn one_by_one(frame: &Frame, invalid: &Invalid, distance: usize) -> f64 {
+        let [rows, columns] = frame.shape;
+        let stride = Lattice::new(frame.shape).stride();
+        let (span, mut found) = (4 * distance, Vec::new());
+        for top in (0..rows - span).step_by(if distance > 1 { 2 * stride } else { stride }) {
+            for left in (0..columns - span).step_by(stride) {
+                let taps = || FOURTH.iter().enumerate();
+                let points: Vec<(usize, f64)> = taps()
+                    .flat_map(|(r, wy)| {
+                        taps().map(move |(c, wx)| ((top + r * distance) * columns + left + c * distance, wy * wx))
+                    })
+                    .collect();
+                if points.iter().all(|p| invalid.is_valid(p.0)) {
+                    found.push(points.iter().map(|(i, w)| w * frame.pixels.get(*i)).sum::<f64>().abs());
+                }
+            }
+        }
+        robust_deviation(&mut found) / GAIN
+    }
+
+    #[test]
+    fn columns_first_is_what_every_point_gives() {
+        for (shape, holes) in [([150, 170], false), ([150, 170], true), ([300, 260], true)] {
+            let image = image(shape, 0.4, 20.0);
+            let count = shape[0] * shape[1];
+            // Whole counts add up exactly, in whatever order.
+            let counts = (0..count).map(|i| (100.0 * image.pixels.get(i)) as u16).collect();
+            let exact = Frame { pixels: Pixels::U16(counts), ..image.clone() };
+            for frame in [image, exact] {
+                let mut invalid = Invalid::default();
+                let mut frame = frame;
+                if holes {
+                    for i in (0..count).step_by(97) {
+                        match &mut frame.pixels {
+                            Pixels::U16(v) => v[i] = u16::MAX,
+                            Pixels::F64(v) => v[i] = f64::NAN,
+                            Pixels::F32(v) => v[i] = f32::NAN,
+                            Pixels::U8(v) => v[i] = u8::MAX,
+                        }
+                    }
+                    invalid.find(&frame, Saturation::Auto);
+                    assert!(invalid.count() > 100);
+                }
+                for distance in 1..=FARTHEST {
+                    let got = differences(&frame, &invalid, &mut vec![7.0; 3], distance);
+                    let expected = one_by_one(&frame, &invalid, distance);
+                    assert!(expected > 0.0 && (got / expected - 1.0).abs() < 1e-12, "{distance}: {got}, {expected}");
+                    if matches!(frame.pixels, Pixels::U16(_)) {
+                        assert_eq!(got.to_bits(), expected.to_bits());
+                    }
+                }
+            }
+        }
     }
 
     #[test]

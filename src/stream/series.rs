@@ -405,7 +405,8 @@ impl<'a> Pipeline<'a> {
         let told = self.channels.iter_mut().filter_map(Channel::told);
         let worst = told.max_by(|a, b| (a.0 * b.1).total_cmp(&(b.0 * a.1)));
         let mut report = self.report;
-        if let Some((noise, deviation)) = worst {
+        if let Some((noise, deviation, rounding)) = worst {
+            report.rounding = rounding;
             report.noise_sum = noise * report.computed as f64;
             report.contrast_sum = deviation * report.computed as f64;
         }

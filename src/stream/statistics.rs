@@ -126,7 +126,7 @@ mod tests {
     fn computed(frame: &Frame) -> FrameStatistics {
         let mut statistics = FrameStatistics::default();
         let mut invalid = Invalid::default();
-        invalid.prepare(frame, Saturation::Auto, &mut statistics);
+        invalid.prepare(frame, Saturation::Auto, crate::stream::Outliers::Keep, &mut statistics);
         statistics.compute(frame, &invalid);
         statistics
     }

@@ -1,6 +1,7 @@
 //! Which pixels of a frame can be trusted, and what stands in for the others.
 
-use super::statistics::{FrameStatistics, Lattice};
+use super::outliers::{Outliers, outliers};
+use super::statistics::FrameStatistics;
 use crate::source::{Frame, Pixels};
 
 /// How far, in pixels along each axis, a hole is filled from its neighbours.
@@ -32,7 +33,8 @@ impl Saturation {
 
 /// The invalid pixels of one frame and the values that stand in for them.
 ///
-/// A pixel is invalid when it is NaN, infinite, beyond single precision, or saturated. Operators are linear and
+/// A pixel is invalid when it is NaN, infinite, beyond single precision, saturated, or stands out from all around it (see
+/// [`Outliers`]). Operators are linear and
 /// must not see it, so it gets a value: the mean of the valid pixels within 3 px, weighted by 1 / distance^2,
 /// or, deeper inside a hole, the frame's mean. The input `valid` is 0 there in either case. The value depends on
 /// the frame alone, never on a tile.
@@ -44,6 +46,8 @@ pub struct Invalid {
     fill: Vec<f64>,
     /// 1 for an invalid pixel, one byte a pixel; empty when every pixel is valid.
     mask: Vec<u8>,
+    /// Those that stood out, row-major positions.
+    outliers: Vec<u32>,
 }
 
 impl Invalid {
@@ -53,6 +57,7 @@ impl Invalid {
         self.index.clear();
         self.fill.clear();
         self.mask.clear();
+        self.outliers.clear();
         let level = saturation.level(&frame.pixels);
         match &frame.pixels {
             Pixels::U8(v) => collect(v, level, &mut self.index),
@@ -60,17 +65,32 @@ impl Invalid {
             Pixels::F32(v) => collect(v, level, &mut self.index),
             Pixels::F64(v) => collect(v, level, &mut self.index),
         }
+        self.mark(frame.pixels.len());
+    }
+
+    fn mark(&mut self, pixels: usize) {
         if !self.index.is_empty() {
-            self.mask.resize(frame.pixels.len(), 0);
+            self.mask.resize(pixels, 0);
             for &i in &self.index {
                 self.mask[i as usize] = 1;
             }
         }
     }
 
+    /// Let the pixels of `frame` be invalid that stand out, given its white noise.
+    fn leave_outliers_out(&mut self, frame: &Frame, noise: f64) {
+        let mut found = std::mem::take(&mut self.outliers);
+        outliers(frame, self, noise, &mut found);
+        self.index.extend(&found);
+        self.index.sort_unstable();
+        self.outliers = found;
+        self.mark(frame.pixels.len());
+    }
+
     /// Choose the value that stands in for every invalid pixel of `frame`, whose valid pixels have this `mean`.
     pub fn fill(&mut self, frame: &Frame, mean: f64) {
         let [rows, columns] = frame.shape;
+        self.fill.clear();
         for &position in &self.index {
             let (row, column) = (position as usize / columns, position as usize % columns);
             let (mut sum, mut weights) = (0.0, 0.0);
@@ -89,13 +109,31 @@ impl Invalid {
         }
     }
 
-    /// Find and fill in one call: what the pipeline does with every frame on arrival.
-    pub fn prepare(&mut self, frame: &Frame, saturation: Saturation, statistics: &mut FrameStatistics) {
+    /// Find and fill, with the statistics of what is valid: what the pipeline does with every frame on arrival.
+    pub fn prepare(
+        &mut self,
+        frame: &Frame,
+        saturation: Saturation,
+        outliers: Outliers,
+        statistics: &mut FrameStatistics,
+    ) {
         self.find(frame, saturation);
-        if !self.index.is_empty() {
-            let mean = statistics.mean(frame, self, Lattice::new(frame.shape));
-            self.fill(frame, mean);
+        statistics.compute(frame, self);
+        if outliers == Outliers::LeaveOut {
+            self.leave_outliers_out(frame, statistics.noise);
+            if !self.outliers.is_empty() {
+                statistics.compute(frame, self);
+            }
         }
+        if !self.index.is_empty() {
+            self.fill(frame, statistics.offset);
+        }
+    }
+
+    /// How many of the invalid pixels stood out.
+    #[must_use]
+    pub fn outlying(&self) -> usize {
+        self.outliers.len()
     }
 
     /// How many pixels are invalid.
@@ -145,7 +183,7 @@ mod tests {
 
     fn prepared(frame: &Frame, saturation: Saturation) -> Invalid {
         let mut invalid = Invalid::default();
-        invalid.prepare(frame, saturation, &mut FrameStatistics::default());
+        invalid.prepare(frame, saturation, Outliers::LeaveOut, &mut FrameStatistics::default());
         invalid
     }
 

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::outliers::Outliers;
 use super::statistics::FrameStatistics;
 use super::validity::{Invalid, Saturation};
 use crate::source::{Frame, Pixels};
@@ -111,15 +112,21 @@ impl Window {
     /// Take in the next frame.
     ///
     /// `recycled` lends buffers: a frame that was let go of before and that nobody else holds.
-    pub fn push(&mut self, frame: Frame, arrived: Instant, saturation: Saturation, recycled: Option<Arc<Prepared>>) {
+    pub fn push(
+        &mut self,
+        frame: Frame,
+        arrived: Instant,
+        saturation: Saturation,
+        outliers: Outliers,
+        recycled: Option<Arc<Prepared>>,
+    ) {
         self.make_room();
         let free = recycled.filter(|old| Arc::strong_count(old) == 1);
         let mut next = free.unwrap_or_else(Prepared::empty);
         if let Some(next) = Arc::get_mut(&mut next) {
             next.frame = frame;
             next.arrived = arrived;
-            next.invalid.prepare(&next.frame, saturation, &mut next.statistics);
-            next.statistics.compute(&next.frame, &next.invalid);
+            next.invalid.prepare(&next.frame, saturation, outliers, &mut next.statistics);
         }
         self.frames.push_back(next);
         self.torn &= !self.full();
@@ -206,7 +213,7 @@ mod tests {
         let mut maps = Vec::new();
         for &i in indices {
             let spare = window.make_room();
-            window.push(frame(i), Instant::now(), Saturation::Auto, spare);
+            window.push(frame(i), Instant::now(), Saturation::Auto, Outliers::Keep, spare);
             if window.complete() {
                 maps.extend(window.reference().map(|p| p.frame.index));
             }
@@ -233,12 +240,12 @@ mod tests {
         let mut window = Window::new(3, 1);
         let mut relative = Vec::new();
         for i in [4, 5, 7] {
-            window.push(frame(i), Instant::now(), Saturation::Auto, None);
+            window.push(frame(i), Instant::now(), Saturation::Auto, Outliers::Keep, None);
         }
         assert_eq!(window.times(0.5, true, &mut relative), 2.5);
         assert_eq!(relative, [-0.5, 0.0, 1.0]);
         for (i, t) in [(8, 100.0), (9, 101.5), (10, 102.0)] {
-            window.push(Frame { time: Some(t), ..frame(i) }, Instant::now(), Saturation::Auto, None);
+            window.push(Frame { time: Some(t), ..frame(i) }, Instant::now(), Saturation::Auto, Outliers::Keep, None);
         }
         assert_eq!(window.times(0.5, true, &mut relative), 101.5);
         assert_eq!(relative, [-1.5, 0.0, 0.5]);
@@ -249,7 +256,13 @@ mod tests {
     fn a_tile_is_copied_with_its_holes_filled_and_marked() {
         let mut window = Window::new(1, 0);
         let pixels = Pixels::U8((0..12).map(|i| if i == 6 { 255 } else { 10 }).collect());
-        window.push(Frame { index: 0, time: None, shape: [3, 4], pixels }, Instant::now(), Saturation::Auto, None);
+        window.push(
+            Frame { index: 0, time: None, shape: [3, 4], pixels },
+            Instant::now(),
+            Saturation::Auto,
+            Outliers::Keep,
+            None,
+        );
         let (mut u, mut valid) = ([0.0; 4], [0.0; 4]);
         let prepared = window.reference().expect("one frame is in");
         prepared.copy_tile([1, 1], [2, 2], 9.0, &mut u);

@@ -29,9 +29,9 @@ impl UnitFormula {
     /// The canonical unit that the formula gives: `y^2/t` with `um` and `s` is `um^2/s`.
     ///
     /// `units` gives the unit of a name. For an axis (`t`, `y`, `x`) `None` means that the recording is
-    /// unitless. For any other name `None` means that nobody stated the unit: it is left in brackets, as in
-    /// `[m]*um^2/[u]`, which reads "whatever m is in"; `Some` of an empty text is a pure number. A stated unit
-    /// may itself be a product of powers; one that cannot be read as such is left in brackets as it is.
+    /// unitless. For any other name `None` means that nobody stated the unit, which is then named in brackets, as in
+    /// `[unit of m]*um^2/[unit of u]` (a bare `[m]` would read as metres); `Some` of an empty text is a pure number. A
+    /// stated unit may itself be a product of powers; one that cannot be read as such is left in brackets as it is.
     ///
     /// `None` is a number without unit: an axis that the formula uses has none, or everything cancels.
     pub fn render(&self, units: impl Fn(&str) -> Option<String>) -> Option<String> {
@@ -39,7 +39,7 @@ impl UnitFormula {
         for (name, power) in &self.factors {
             let unit = match units(name) {
                 None if AXES.contains(&name.as_str()) => return None,
-                None => Self::atom(format!("[{name}]")),
+                None => Self::atom(format!("[unit of {name}]")),
                 Some(text) => text.parse().unwrap_or_else(|_| Self::atom(format!("[{text}]"))),
             };
             for (name, inner) in unit.factors {
@@ -82,7 +82,7 @@ impl UnitFormula {
     }
 }
 
-/// Canonical text: `um^2/s`, `1/(u*t)`, `[m]*um^2/[u]`; empty for the pure number.
+/// Canonical text: `um^2/s`, `1/(u*t)`, `[unit of m]*um^2`; empty for the pure number.
 impl fmt::Display for UnitFormula {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = self.write("*", |name, power| match power {
@@ -110,7 +110,7 @@ impl FromStr for UnitFormula {
     }
 }
 
-/// A canonical unit for plots: `um^2/s` is `µm²/s`, `[m]*um^2/[u]` is `[m]·µm²/[u]`.
+/// A canonical unit for plots: `um^2/s` is `µm²/s`, `[unit of m]*um^2` is `[unit of m]·µm²`.
 ///
 /// Every character is in Latin-1, so that plain bitmap fonts have it; that is why powers above 3 stay `^4`. A
 /// text that is not a product of powers is given back as it is.
@@ -264,7 +264,7 @@ mod tests {
         assert_eq!(render("y^-4", microscope).as_deref(), Some("1/um^4"));
         assert_eq!(render("y/x", microscope), None);
         assert_eq!(render("y*x", microscope).as_deref(), Some("um^2"));
-        assert_eq!(render("m*y^2/u", microscope).as_deref(), Some("[m]*um^2/[u]"));
+        assert_eq!(render("m*y^2/u", microscope).as_deref(), Some("[unit of m]*um^2/[unit of u]"));
         assert_eq!(render("", microscope), None);
     }
 
@@ -286,13 +286,13 @@ mod tests {
     fn a_unitless_recording_has_unitless_outputs() {
         assert_eq!(render("y^2/t", |_| None), None);
         assert_eq!(render("m*y^2/u", |_| None), None);
-        assert_eq!(render("m/u", |_| None).as_deref(), Some("[m]/[u]"));
+        assert_eq!(render("m/u", |_| None).as_deref(), Some("[unit of m]/[unit of u]"));
     }
 
     #[test]
     fn plots_show_symbols() {
         assert_eq!(pretty_unit("um^2/s"), "µm²/s");
-        assert_eq!(pretty_unit("[m]*um^2/[u]"), "[m]·µm²/[u]");
+        assert_eq!(pretty_unit("[unit of m]*um^2/[unit of u]"), "[unit of m]·µm²/[unit of u]");
         assert_eq!(pretty_unit("1/um^4"), "1/µm^4");
         assert_eq!(pretty_unit("angstrom^3"), "Å³");
         assert_eq!(pretty_unit("us"), "µs");

@@ -262,6 +262,7 @@ pub(crate) fn journal(bytes: &[u8]) {
         unit: None,
         shape: [2, 3],
         maps: None,
+        start: 0.0,
         spacing: Spacing::default(),
         log_scale: true,
         description: String::new(),

@@ -250,7 +250,7 @@ def ablate(out: Path, *, recordings: int, steps: int, fields: int, variants: Seq
         for variant in variants:
             if kept[0] is None or kept[0] is not variant.features or kept[1] is None:
                 inputs = Inputs(front_end, variant.features)
-                data = training_sets.examples("heat", inputs, count=recordings)
+                data = training_sets.examples("heat", [inputs], count=recordings)
                 tests = {(n, v): choice(inputs, n, v, fields) for n in TESTS for v in LEVELS}
                 kept = (variant.features, data, tests)
             _, data, tests = kept

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import command
-from .evaluate import graph_hash, table
+from .evaluate import for_pixels, graph_hash, table
 from .model_file import ModelFile
 from .problems import PROBLEMS
 from .recordings import Recording
@@ -75,7 +75,8 @@ def calibrate(
         squares, variances, inside = [], [], []
         for seed in range(seed_start, seed_start + fields):
             recording = problem.recording(problem.simulate(seed), level, seed)
-            error, std = errors(model, recording, logarithm=logarithm)
+            with for_pixels(problem, model) as used:
+                error, std = errors(used, recording, logarithm=logarithm)
             seen = np.isfinite(error)
             squares.append(error[seen] ** 2)
             variances.append(std[seen] ** 2)

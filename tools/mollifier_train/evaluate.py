@@ -6,7 +6,8 @@ import hashlib
 import re
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -118,8 +119,7 @@ def evaluate(
     against = {level: problem.held_against(level) for level in levels}
     others: dict[float, dict[str, list[Score]]] = {v: {b: [] for b in against[v]} for v in levels}
     errors: dict[float, list[str]] = {level: [] for level in levels}
-    with tempfile.TemporaryDirectory() as folder:
-        used = bake_aspect(problem, shipped, Path(folder)) if problem.aspect else shipped
+    with for_pixels(problem, shipped) as used:
         digest = graph_hash(used)
         for seed in range(seed_start, seed_start + fields):
             clean = problem.simulate(seed)
@@ -185,11 +185,18 @@ def best_widths(name: str, *, fields: int, seed_start: int) -> dict[str, tuple[i
     return best
 
 
-def bake_aspect(problem: Problem, shipped: Path, folder: Path) -> Path:
-    """Bake the spec beside `shipped` for the problem's aspect, into `folder`."""
-    out = folder / f"{shipped.stem}-aspect.onnx"
-    command.bake(shipped.with_suffix(".toml"), out, aspect=problem.aspect)
-    return out
+@contextmanager
+def for_pixels(problem: Problem, shipped: Path) -> Iterator[Path]:
+    """The model for the shape of a problem's pixels: `shipped`, or one baked of the spec and trunk beside it."""
+    if problem.aspect is None:
+        yield shipped
+        return
+    trunk = shipped.with_suffix(".trunk.onnx")
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / f"{shipped.stem}-aspect.onnx"
+        spec = shipped.with_suffix(".toml")
+        command.bake(spec, out, aspect=problem.aspect, trunk=trunk if trunk.exists() else None)
+        yield out
 
 
 def number(mean: Mean) -> str:

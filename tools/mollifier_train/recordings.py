@@ -152,16 +152,18 @@ def differences_heat(recording: Recording, *, columns: int = 1) -> Array:
 # Transient heat.
 
 
-def record_heat_transient(clean: object, level: float, rng: np.random.Generator) -> Recording:
-    """Five frames of 112x112 pixels, 4 time units apart."""
+def record_heat_transient(clean: object, level: float, rng: np.random.Generator, *, columns: int = 1) -> Recording:
+    """Five frames of 112x112 pixels, 4 time units apart, or every `columns`-th column of them."""
     assert isinstance(clean, heat_transient.TransientHeat)
+    cut = (WINDOW, slice(WINDOW.start, WINDOW.stop, columns))
     interval = float(clean.time[1] - clean.time[0])
     return Recording(
-        u=add_noise(rng, clean.u, level)[:, *PLANE],
-        lam=clean.lam[PLANE],
-        spacing=f"t={interval!r},y=1,x=1",
+        u=add_noise(rng, clean.u, level)[:, *cut],
+        lam=clean.lam[cut],
+        spacing=f"t={interval!r},y=1,x={columns}",
         noise=level / 100 * clean.u.std(),
-        given={"m": clean.m[PLANE]},
+        given={"m": clean.m[cut]},
+        band=(BAND, BAND // columns),
     )
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import multiprocessing
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -72,10 +72,10 @@ def draw_heat(front_end: ModelFile, seed: int) -> Example:
     """One steady recording: random field, discs, or both; source of one sign or (one in eight) of both; 0.3 to 20 %.
 
     Discs have 0.4 to 2.5 times the lambda around them, are 6 to 28 px in radius and 2 to 10 px wide at the border.
-    The window lies anywhere in the plate.
+    The window lies anywhere in the plate. A front end for elongated pixels sees every point along their short side.
     """
     rng = np.random.default_rng(seed)
-    points, keep = 255, 2
+    points, keep = 255, sampling(front_end)
     side, shape = points + 1, (points, points)
     kind = rng.random()
     log_lam = np.zeros(shape)
@@ -91,7 +91,20 @@ def draw_heat(front_end: ModelFile, seed: int) -> Example:
     field = gaussian_random_field(rng, shape, rng.uniform(0.1, 0.3) * side)
     m = field + 0.5 if rng.random() < 0.125 else np.exp(strength * field)
     u = heat.solve_poisson(-m / np.exp(log_lam), 1 / side)
-    return observe(rng, front_end, u[None], log_lam, known={"m": m}, keep=keep, spacing=keep / side)
+    return observe(rng, front_end, u[None], log_lam, known={"m": m}, keep=keep, spacing=1 / side)
+
+
+def sampling(front_end: ModelFile) -> tuple[int, int]:
+    """Of which points along `(y, x)` a camera with the front end's pixels sees one, where square ones take each second.
+
+    Raises:
+        ValueError: for pixels of another shape than 1:1, 1:2 or 2:1.
+    """
+    y, x = (axis["aspect"] for axis in front_end.contract["grid"] if axis["name"] != "t")
+    known = {1.0: (2, 2), 2.0: (2, 1), 0.5: (1, 2)}
+    if y / x not in known:
+        raise ValueError(f"{front_end.path}: got pixels of aspect y={y:g},x={x:g}, expected 1:1, 1:2 or 2:1")
+    return known[y / x]
 
 
 def draw_log_ratio(rng: np.random.Generator, side: int, length: tuple[float, float]) -> NDArray[np.float64]:
@@ -123,7 +136,7 @@ def observe(
     log_lam: NDArray[np.float64],
     *,
     known: Mapping[str, NDArray[np.float64] | float] | None = None,
-    keep: int = 1,
+    keep: tuple[int, int] = (1, 1),
     spacing: float = 1.0,
     time_step: float = 1.0,
     holes: bool = True,
@@ -136,13 +149,13 @@ def observe(
         u: the noise-free recording.
         log_lam: log of the hidden parameter, `(y, x)`.
         known: known fields, `(y, x)`, and constants, by name.
-        keep: the camera sees every `keep`-th point.
-        spacing: distance of the points that it sees.
+        keep: the camera sees every so many points along `(y, x)`.
+        spacing: distance of the points of `u`.
         time_step: time between frames.
         holes: whether values may be missing.
     """
-    corner = rng.integers(0, u.shape[-1] // keep - SIDE + 1, 2)
-    cut = tuple(slice(keep * c + keep - 1, keep * (c + SIDE) + keep - 1, keep) for c in corner)
+    corner = rng.integers(0, [n // k - SIDE + 1 for n, k in zip(u.shape[1:], keep, strict=True)])
+    cut = tuple(slice(k * c + k - 1, k * (c + SIDE) + k - 1, k) for c, k in zip(corner, keep, strict=True))
     level = float(np.exp(rng.uniform(*np.log([0.003, 0.2]))))
     noise, told = correlated_noise(rng, (len(u), SIDE, SIDE), level * u.std())
     seen = u[:, *cut] + noise
@@ -153,7 +166,8 @@ def observe(
     if offset := front_end.named("offset"):
         given[offset] = float(np.median(seen))
     seen, valid = some_missing(rng, seen, missing.draw_holes) if holes else (seen, None)
-    feeds = front_end.feeds(seen, spacing=(spacing, spacing), time_step=time_step, valid=valid, given=given)
+    steps = [k * spacing for k in keep]
+    feeds = front_end.feeds(seen, spacing=steps, time_step=time_step, valid=valid, given=given)
     features, closed = front_end.session.run(["features", "lambda"], feeds)
     target = log_lam[cut] - np.log(closed[0].astype(np.float64))
     return known_only(np.moveaxis(features[0], 0, -1), target)
@@ -340,22 +354,37 @@ CHUNK = 10 * LOOKS
 """Recordings that a worker makes at a time; whole nuclei."""
 
 
-def draw_some(law: str, path: Path, first_seed: int, count: int) -> list[Example]:
-    """The recordings of some seeds, behind the front end in the file `path`."""
-    front_end = opened(path)
-    return [DRAW[law](front_end, first_seed + i) for i in range(count)]
+def draw_one(law: str, front_ends: Sequence[ModelFile], seed: int) -> Example:
+    """The recording of a seed, behind one of the front ends, which take turns."""
+    return DRAW[law](front_ends[seed % len(front_ends)], seed)
 
 
-@lru_cache(maxsize=1)
+def draw_some(law: str, paths: Sequence[Path], first_seed: int, count: int) -> list[Example]:
+    """The recordings of some seeds, behind the front ends in these files."""
+    front_ends = [opened(path) for path in paths]
+    return [draw_one(law, front_ends, first_seed + i) for i in range(count)]
+
+
+@cache
 def opened(path: Path) -> ModelFile:
     """A front end, whose session each process makes once."""
     return ModelFile(path)
 
 
-def examples(law: str, front_end: ModelFile, *, count: int, first_seed: int = FIRST_SEED, workers: int = 1) -> Examples:
-    """Simulate `count` recordings and run the front end over each; the same ones whatever the number of `workers`."""
-    series = front_end.contract["kind"] == "series"
-    first = DRAW[law](front_end, first_seed)
+def examples(
+    law: str, front_ends: Sequence[ModelFile], *, count: int, first_seed: int = FIRST_SEED, workers: int = 1
+) -> Examples:
+    """Simulate `count` recordings and run a front end over each; the same ones whatever the number of `workers`.
+
+    Args:
+        law: key of `DRAW`.
+        front_ends: which take turns: one for each shape of pixels.
+        count: recordings.
+        first_seed: of the first one.
+        workers: processes that simulate.
+    """
+    series = front_ends[0].contract["kind"] == "series"
+    first = draw_one(law, front_ends, first_seed)
     # Filled one by one: a second copy of thousands of recordings may be more than the machine has.
     features = np.empty((count, *first.features.shape), np.float32)
     target = np.empty((count, *first.target.shape), np.float32)
@@ -368,9 +397,9 @@ def examples(law: str, front_end: ModelFile, *, count: int, first_seed: int = FI
 
     if workers == 1:
         for i in range(count):
-            keep(i, first if i == 0 else DRAW[law](front_end, first_seed + i))
+            keep(i, first if i == 0 else draw_one(law, front_ends, first_seed + i))
         return Examples(features, target, weight, series)
-    starts = range(0, count, CHUNK)
+    starts, paths = range(0, count, CHUNK), [front_end.path for front_end in front_ends]
     # Not forked: the libraries of the training have threads.
     with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
         waiting: deque[tuple[int, Future[list[Example]]]] = deque()
@@ -382,5 +411,5 @@ def examples(law: str, front_end: ModelFile, *, count: int, first_seed: int = FI
                     keep(at + k, example)
             if start is not None:
                 size = min(CHUNK, count - start)
-                waiting.append((start, pool.submit(draw_some, law, front_end.path, first_seed + start, size)))
+                waiting.append((start, pool.submit(draw_some, law, paths, first_seed + start, size)))
     return Examples(features, target, weight, series)

@@ -98,7 +98,7 @@ def windows(out: Path, *, recordings: int, steps: int, fields: int, laws: Sequen
                 front_end = bake(law, frames, Path(folder) / "front-end.onnx")
                 tests = {v: [look(front_end, r, middle(r.u, frames)) for r in longer[v]] for v in LEVELS}
                 started = time.monotonic()
-                data = training_sets.examples(law, front_end, count=recordings)
+                data = training_sets.examples(law, [front_end], count=recordings)
                 recipe = Recipe(steps=steps)
                 network = eqx.filter_jit(fit(data, untrained(data, recipe), recipe, quiet=True))
                 took = time.monotonic() - started

@@ -37,7 +37,7 @@ def test_values_without_a_closed_form_do_not_count_in_training(tmp_path: Path, m
     for law in ("langevin", "heat"):
         front_end = tmp_path / f"{law}.onnx"
         command.bake(command.MODELS / f"{law}.toml", front_end, front_end=True)
-        drawn = training_sets.examples(law, ModelFile(front_end), count=6, first_seed=5_000_000)
+        drawn = training_sets.examples(law, [ModelFile(front_end)], count=6, first_seed=5_000_000)
         assert np.isfinite(drawn.features).all() and np.isfinite(drawn.target).all()
         nothing = drawn.weight == 0
         assert 0.001 < nothing.mean() < 0.5

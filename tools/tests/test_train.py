@@ -99,7 +99,7 @@ def test_a_training_set_is_the_same_whoever_simulates_it(tmp_path: Path) -> None
     # The last chunk is not whole.
     count = 2 * training_sets.CHUNK + 7
     alone, shared = (
-        training_sets.examples("langevin", ModelFile(tmp_path / "front-end.onnx"), count=count, workers=workers)
+        training_sets.examples("langevin", [ModelFile(tmp_path / "front-end.onnx")], count=count, workers=workers)
         for workers in (1, 2)
     )
     for name in ("features", "target", "weight"):
@@ -120,10 +120,10 @@ def test_a_tiny_training_beats_the_closed_form(tmp_path: Path, law: str, count: 
     spec = command.MODELS / f"{law}-closed-form.toml"
     command.bake(spec, tmp_path / "front-end.onnx", front_end=True)
     front_end = ModelFile(tmp_path / "front-end.onnx")
-    data = training_sets.examples(law, front_end, count=count, first_seed=FIRST_SEED)
+    data = training_sets.examples(law, [front_end], count=count, first_seed=FIRST_SEED)
     assert np.isfinite(data.features).all() and np.isfinite(data.target).all()
     trunk = fit(data, untrained(data, recipe), recipe, quiet=True)
-    held_out = training_sets.examples(law, front_end, count=count // 3, first_seed=FIRST_SEED + 500)
+    held_out = training_sets.examples(law, [front_end], count=count // 3, first_seed=FIRST_SEED + 500)
     delta = np.asarray(trunk(held_out.features)[0])
     # Held to the measure of the loss: a large error of one noisy recording must not hide the others.
     most = 8 if data.series else 2

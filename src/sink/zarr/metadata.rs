@@ -107,7 +107,7 @@ fn multiscales(info: &MapInfo, levels: usize) -> Value {
                 "path": level.to_string(),
                 "coordinateTransformations": [
                     { "type": "scale", "scale": [t, y * size, x * size] },
-                    { "type": "translation", "translation": [0.0, y * shift, x * shift] },
+                    { "type": "translation", "translation": [info.start, y * shift, x * shift] },
                 ],
             })
         })
