@@ -168,23 +168,68 @@ fn a_series_noisier_than_the_tested_ones_is_said_to_be() {
     assert_eq!((warnings("quiet.npy", 0.05), warnings("loud.npy", 0.4)), (0, 1));
 }
 
+/// Modes that decay as exactly known, lambda dt / h^2 being `diffusivity`, with some noise; every so many columns.
+fn decaying(frames: usize, diffusivity: f64, columns: usize) -> Array3<f64> {
+    let unit = std::f64::consts::TAU / 96.0;
+    let modes = [(1.0, 2.0, 1.0), (3.0, 1.0, 0.8), (2.0, 4.0, 0.7), (5.0, 3.0, 0.5), (4.0, 0.0, 0.6)];
+    Array3::from_shape_fn((frames, 96, 96 / columns), |(t, y, x)| {
+        let (t, y, x) = (t as f64, y as f64, (columns * x) as f64);
+        let noise = ((t * 13.7 + y * 78.2 + x * 37.9).sin() * 43_758.5).fract() * 0.02;
+        let mode = |&(a, b, size): &(f64, f64, f64)| {
+            let decay = (-diffusivity * (a * a + b * b) * unit * unit * t).exp();
+            size * decay * ((a * y + b * x) * unit + a).cos()
+        };
+        modes.iter().map(mode).sum::<f64>() + noise
+    })
+}
+
+/// Every one of them once took most of a map with it, with full support and no warning.
+#[test]
+fn hot_pixels_dead_columns_and_blank_frames_cost_next_to_nothing() {
+    let bench = Bench::new();
+    let model = bench.model("heat-transient-closed-form");
+    let clean = decaying(9, 4.0, 1);
+    let (mut hot, mut dead, mut blank, mut brighter) = (clean.clone(), clean.clone(), clean.clone(), clean.clone());
+    for (y, x) in [(20, 30), (21, 30), (50, 70), (0, 10), (80, 95), (60, 15)] {
+        hot.slice_mut(ndarray::s![.., y, x]).fill(9.0);
+    }
+    dead.slice_mut(ndarray::s![.., .., 40]).fill(-4.0);
+    blank.slice_mut(ndarray::s![4, .., ..]).fill(0.0);
+    brighter.slice_mut(ndarray::s![4, .., ..]).map_inplace(|v| *v = 1.5 * (*v + 4.0) - 4.0);
+    let map = |name: &str, movie: &Array3<f64>, more: &[&str]| {
+        let (input, out) = (bench.path(&format!("{name}.npy")), bench.path(name));
+        write_npy(&input, movie).expect("it is written");
+        let args =
+            ["run", &model, &input, "--with", "m=0", "--spacing", "t=1,y=1,x=1", "--format", "npy", "--out", &out];
+        let output = run(&[&args, more].concat());
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let lambda: Array3<f32> = read_npy(Path::new(&out).join("lambda.npy")).expect("lambda.npy");
+        let off = lambda.iter().filter(|v| !((v.abs() / 4.0).ln().abs() < 0.4)).count();
+        (off as f64 / lambda.len() as f64, record(&out))
+    };
+    let (usual, json) = map("clean", &clean, &[]);
+    assert!(usual < 0.04 && json["outlying_values"] == 0 && json["frames"]["jumps"] == 0, "{usual}: {json}");
+    for (name, movie, found) in [("hot", &hot, 6), ("dead", &dead, 96)] {
+        let (off, json) = map(name, movie, &[]);
+        assert!(off < usual + 0.01, "{name}: {off}, {usual}");
+        assert_eq!(json["outlying_values"], 9 * found, "{name}");
+        assert!(json["warnings"].to_string().contains("stand out"), "{}", json["warnings"]);
+        let (off, json) = map(&format!("{name} kept"), movie, &["--keep-outliers"]);
+        assert!(off > usual + 0.05 && json["outlying_values"] == 0, "{name}: {off}");
+    }
+    let (off, json) = map("blank", &blank, &[]);
+    assert!(off < usual + 0.01, "{off}, {usual}");
+    assert_eq!((&json["frames"]["blank"], &json["frames"]["lost"][0]), (&Value::from(1), &Value::from(4)));
+    let (_, json) = map("brighter", &brighter, &[]);
+    assert!(json["warnings"].to_string().contains("jumps at 1 frame (first at index 4)"), "{}", json["warnings"]);
+}
+
 #[test]
 fn diffusion_slower_or_faster_than_tested_and_longer_pixels_are_said_to_be() {
     let bench = Bench::new();
-    // Modes of exact decay: lambda dt / h^2 is known. Columns may be left out.
     let warnings = |model: &str, name: &str, diffusivity: f64, columns: usize| {
         let (input, out) = (bench.path(name), bench.path(&format!("{name}-out")));
-        let unit = std::f64::consts::TAU / 96.0;
-        let modes = [(1.0, 2.0, 1.0), (3.0, 1.0, 0.8), (2.0, 4.0, 0.7), (5.0, 3.0, 0.5), (4.0, 0.0, 0.6)];
-        let movie = Array3::from_shape_fn((5, 96, 96 / columns), |(t, y, x)| {
-            let (t, y, x) = (t as f64, y as f64, (columns * x) as f64);
-            let noise = ((t * 13.7 + y * 78.2 + x * 37.9).sin() * 43_758.5).fract() * 0.02;
-            let mode = |&(a, b, size): &(f64, f64, f64)| {
-                let decay = (-diffusivity * (a * a + b * b) * unit * unit * t).exp();
-                size * decay * ((a * y + b * x) * unit + a).cos()
-            };
-            modes.iter().map(mode).sum::<f64>() + noise
-        });
+        let movie = decaying(5, diffusivity, columns);
         write_npy(&input, &movie).expect("it is written");
         let spacing = format!("t=2s,y=0.5um,x={}um", 0.5 * columns as f64);
         let output = run(&["run", model, &input, "--with", "m=0", "--spacing", &spacing, "--out", &out]);

@@ -37,7 +37,8 @@ typedef enum {
 
 // What happens to a frame that is pushed while the queue is full.
 typedef enum {
-  // `mollifier_push` waits.
+  // `mollifier_push` waits: for room, which there is when maps are polled. A program of one thread polls between pushes,
+  // or waits for itself.
   MOLLIFIER_BLOCK = 0,
   // `mollifier_push` gives `MOLLIFIER_FULL`.
   MOLLIFIER_FAIL = 1,

@@ -58,7 +58,8 @@ pub enum mollifier_type {
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub enum mollifier_on_full {
-    /// `mollifier_push` waits.
+    /// `mollifier_push` waits: for room, which there is when maps are polled. A program of one thread polls between pushes,
+    /// or waits for itself.
     MOLLIFIER_BLOCK = 0,
     /// `mollifier_push` gives `MOLLIFIER_FULL`.
     MOLLIFIER_FAIL = 1,

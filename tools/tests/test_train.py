@@ -107,6 +107,25 @@ def test_a_training_set_is_the_same_whoever_simulates_it(tmp_path: Path) -> None
 
 
 @pytest.mark.usefixtures("mollifier")
+def test_front_ends_for_pixels_of_several_shapes_take_turns(tmp_path: Path) -> None:
+    baked = [tmp_path / f"front-end-{i}.onnx" for i in range(2)]
+    for path, aspect in zip(baked, ("y=1,x=1", "y=2,x=1"), strict=True):
+        command.bake(SPEC, path, aspect=aspect, front_end=True)
+    square, long = map(ModelFile, baked)
+    both = training_sets.examples("heat", [square, long], count=4, first_seed=FIRST_SEED)
+    for i, of in enumerate((square, long, square, long)):
+        alone = training_sets.DRAW["heat"](of, FIRST_SEED + i)
+        np.testing.assert_array_equal(both.features[i], alone.features)
+    # The closed form is as good at either shape: what is left to learn is small against log lambda's own spread.
+    left = np.sqrt(np.mean(both.weight * both.target**2, axis=(1, 2)))
+    assert left.max() < 1.0
+    other = tmp_path / "other.onnx"
+    command.bake(SPEC, other, aspect="y=1,x=1.5", front_end=True)
+    with pytest.raises(ValueError, match="1:2 or 2:1"):
+        training_sets.sampling(ModelFile(other))
+
+
+@pytest.mark.usefixtures("mollifier")
 @pytest.mark.parametrize(
     ("law", "count", "recipe"),
     [
