@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use mollifier::backend::Backend;
-use mollifier::model::{InputRole, Kind, Model};
+use mollifier::model::{Input, InputRole, Kind, Model};
 use mollifier::sink::Entry;
 use mollifier::source::{Described, Faults, Tally};
 use mollifier::stream::{Givens, Report};
@@ -226,6 +226,14 @@ impl<'a> Setting<'a> {
     }
 
     /// What a further input was given as, with the unit that the spacing gives a number.
+    /// Fields and constants of the law that nobody gave, with the value that they have.
+    fn defaults(&self) -> impl Iterator<Item = (&str, f64)> {
+        let of_law = |i: &&Input| matches!(i.role, InputRole::Field | InputRole::Constant);
+        let inputs = self.model.contract.inputs.iter().filter(of_law);
+        let given = |name: &str| self.args.with.iter().any(|(n, _)| n == name);
+        inputs.filter(move |i| !given(&i.name)).filter_map(|i| Some((i.name.as_str(), i.default?)))
+    }
+
     fn in_words(&self, name: &str, value: &str) -> String {
         let inputs = &self.model.contract.inputs;
         let number = value.parse::<f64>().is_ok();
@@ -307,7 +315,8 @@ impl<'a> Setting<'a> {
             summary.lines(&contract.outputs, |k| self.spacing.unit(&contract.inputs, &contract.outputs[k].unit)),
         );
         lines.extend(further);
-        let with: Vec<String> = self.args.with.iter().map(|(name, value)| self.in_words(name, value)).collect();
+        let mut with: Vec<String> = self.args.with.iter().map(|(name, value)| self.in_words(name, value)).collect();
+        with.extend(self.defaults().map(|(name, value)| format!("{name} = {value} (default)")));
         if !with.is_empty() {
             lines.push(format!("{:10} {}", "with", with.join(", ")));
         }

@@ -108,6 +108,14 @@ impl Spec {
         if !(spec.aspect_tolerance >= 0.0 && spec.aspect_tolerance < 1.0) {
             return Err(error(format!("aspect_tolerance: got {}, expected 0 <= value < 1", spec.aspect_tolerance)));
         }
+        for range in &spec.tested {
+            if range.low > range.high || range.low.is_nan() || range.high.is_nan() {
+                return Err(error(format!(
+                    "tested, {}: got low = {} and high = {}, expected low at most as large as high",
+                    range.group, range.low, range.high
+                )));
+            }
+        }
         Ok(spec)
     }
 }
