@@ -116,9 +116,9 @@ def test_front_ends_for_pixels_of_several_shapes_take_turns(tmp_path: Path) -> N
     for i, of in enumerate((square, long, square, long)):
         alone = training_sets.DRAW["heat"](of, FIRST_SEED + i)
         np.testing.assert_array_equal(both.features[i], alone.features)
-    # The closed form is as good at either shape: what is left to learn is small against log lambda's own spread.
-    left = np.sqrt(np.mean(both.weight * both.target**2, axis=(1, 2)))
-    assert left.max() < 1.0
+    # The spacing fits the front end: a factor of two along an axis would put lambda off by log 2.5 or more everywhere.
+    # (Means are ruled by the few pixels where the source is about 0, at up to 20 % noise.)
+    assert np.abs(np.median(both.target, axis=(1, 2))).max() < 0.4
     other = tmp_path / "other.onnx"
     command.bake(SPEC, other, aspect="y=1,x=1.5", front_end=True)
     with pytest.raises(ValueError, match="1:2 or 2:1"):
