@@ -137,9 +137,7 @@ impl RunArgs {
     pub(crate) fn outliers(&self, rendered: bool) -> Outliers {
         if self.keep_outliers || rendered { Outliers::Keep } else { Outliers::LeaveOut }
     }
-}
 
-impl RunArgs {
     /// The input as the user named it; empty where none was.
     pub(crate) fn input(&self) -> String {
         self.input.as_ref().map(|path| path.display().to_string()).unwrap_or_default()

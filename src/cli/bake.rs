@@ -7,6 +7,7 @@ use mollifier::model::{BakeOptions, Model, ModelError, Trunk, bake as write_mode
 
 use super::args::BakeArgs;
 use super::failure::misuse;
+use super::output::is_same_place;
 use super::say;
 
 pub(crate) fn bake(args: &BakeArgs) -> Result<()> {
@@ -30,10 +31,11 @@ pub(crate) fn bake(args: &BakeArgs) -> Result<()> {
 /// Refuse to replace what was read, or a file that `bake` did not write.
 fn keep_what_is_no_model(args: &BakeArgs) -> Result<()> {
     let output = &args.output;
-    let Ok(place) = std::fs::canonicalize(output) else { return Ok(()) };
+    if !output.exists() {
+        return Ok(());
+    }
     let got = |what: &str| Err(misuse(format!("--output {}: got {what}, expected another file", output.display())));
-    let is_output = |path: &Path| std::fs::canonicalize(path).is_ok_and(|path| path == place);
-    if is_output(&args.spec) || args.trunk.as_deref().is_some_and(is_output) {
+    if is_same_place(&args.spec, output) || args.trunk.as_ref().is_some_and(|trunk| is_same_place(trunk, output)) {
         return got("what is baked itself");
     }
     match Model::load(output) {

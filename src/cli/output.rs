@@ -308,10 +308,9 @@ pub(crate) fn refuse_another(args: &RunArgs, model: &Model, input: &str) -> Resu
     )))
 }
 
-/// Whether two names are those of one recording.
-fn is_same_place(a: &str, b: &str) -> bool {
-    let real = |name: &str| std::fs::canonicalize(name).ok();
-    real(a).is_some_and(|a| real(b) == Some(a))
+/// Whether two names are those of one file or folder that is there.
+pub(crate) fn is_same_place(a: impl AsRef<Path>, b: impl AsRef<Path>) -> bool {
+    std::fs::canonicalize(a).is_ok_and(|a| std::fs::canonicalize(b).is_ok_and(|b| a == b))
 }
 
 /// The files in the folder that an earlier run's record names, or that bear the name of an output in another format.

@@ -225,7 +225,6 @@ impl<'a> Setting<'a> {
         late
     }
 
-    /// What a further input was given as, with the unit that the spacing gives a number.
     /// Fields and constants of the law that nobody gave, with the value that they have.
     fn defaults(&self) -> impl Iterator<Item = (&str, f64)> {
         let of_law = |i: &&Input| matches!(i.role, InputRole::Field | InputRole::Constant);
@@ -234,6 +233,7 @@ impl<'a> Setting<'a> {
         inputs.filter(move |i| !given(&i.name)).filter_map(|i| Some((i.name.as_str(), i.default?)))
     }
 
+    /// What a further input was given as, with the unit that the spacing gives a number.
     fn in_words(&self, name: &str, value: &str) -> String {
         let inputs = &self.model.contract.inputs;
         let number = value.parse::<f64>().is_ok();

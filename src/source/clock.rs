@@ -136,10 +136,8 @@ fn whole(step: f64, unit: Option<&str>, times: &[Option<f64>]) -> Option<f64> {
     // What they were rounded to.
     let is_whole = |v: f64| (v - v.round()).abs() < 0.01;
     let decimal = (0..=6).map(|k| 10f64.powi(-k)).find(|decimal| since.iter().all(|t| is_whole(t / decimal)))?;
-    let limits = since.iter().filter(|t| (*t / step).round() >= 1.0).map(|t| {
-        let count = (t / step).round();
-        [(t - decimal) / count, (t + decimal) / count]
-    });
+    let counted = since.iter().map(|t| (t, (t / step).round())).filter(|(_, count)| *count >= 1.0);
+    let limits = counted.map(|(t, count)| [(t - decimal) / count, (t + decimal) / count]);
     let [low, high] = limits.fold([0.0, f64::INFINITY], |[a, b], [c, d]: [f64; 2]| [a.max(c), b.min(d)]);
     let seconds = convert(1.0, unit.unwrap_or("s"), "s").ok()?;
     let [low, high] = [low * seconds, high * seconds];

@@ -309,9 +309,7 @@ impl Pipeline {
             }
             let first = before.map_or(0, |b| b + 1);
             if first < index {
-                self.report.lost.add(first, index);
-                self.lost.push((first, index));
-                self.losses.add(first, index);
+                self.lose(first, index);
             }
             before = Some(index);
             self.report.dropped_by_queue = dropped + frames.dropped();
@@ -321,9 +319,7 @@ impl Pipeline {
 
             if self.tells_nothing(&captured.item) {
                 self.report.blank_frames += 1;
-                self.report.lost.add(index, index + 1);
-                self.lost.push((index, index + 1));
-                self.losses.add(index, index + 1);
+                self.lose(index, index + 1);
                 frames.recycle(captured);
                 continue;
             }
@@ -439,6 +435,13 @@ impl Pipeline {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Note that the frames from `first` on up to `end` are lost.
+    fn lose(&mut self, first: u64, end: u64) {
+        self.report.lost.add(first, end);
+        self.lost.push((first, end));
+        self.losses.add(first, end);
     }
 
     /// Whether a frame is as good as lost to a window of several: of one value, it would be taken for a change in time.

@@ -95,6 +95,7 @@ fn percentile(values: &mut [f64], share: f64) -> f64 {
 mod tests {
     use super::*;
     use crate::source::Pixels;
+    use crate::stream::Outliers;
     use crate::stream::statistics::FrameStatistics;
     use crate::stream::validity::Saturation;
 
@@ -102,7 +103,7 @@ mod tests {
         let pixels = (0..shape[0] * shape[1]).map(|i| value(i / shape[1], i % shape[1])).collect();
         let frame = Frame { index: 0, time: None, shape, pixels: Pixels::F32(pixels) };
         let mut invalid = Invalid::default();
-        invalid.prepare(&frame, Saturation::Auto, crate::stream::Outliers::Keep, &mut FrameStatistics::default());
+        invalid.prepare(&frame, Saturation::Auto, Outliers::Keep, &mut FrameStatistics::default());
         phase_levels(&frame, &invalid, &mut Vec::new()).unwrap_or((f64::NAN, f64::NAN))
     }
 

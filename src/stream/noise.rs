@@ -193,12 +193,12 @@ fn robust_deviation(magnitudes: &mut [f64]) -> f64 {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::stream::validity::Saturation;
 
     /// Standard normal numbers from a small generator: reproducible, and no dependency.
-    fn normal(seed: u64) -> impl FnMut() -> f64 {
+    pub(in crate::stream) fn normal(seed: u64) -> impl FnMut() -> f64 {
         let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
         let mut uniform = move || {
             state ^= state << 13;

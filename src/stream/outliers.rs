@@ -179,18 +179,12 @@ pub(crate) fn is_blank(pixels: &Pixels) -> bool {
 mod tests {
     use super::*;
     use crate::stream::noise::image_noise;
+    use crate::stream::noise::tests::normal;
     use crate::stream::validity::Saturation;
 
     /// Waves, a gradient and a sharp edge with white noise of standard deviation `noise`, in a range of about 4.
     fn frame(shape: [usize; 2], noise: f64, seed: u64) -> Frame {
-        let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-        let mut uniform = move || {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            ((state >> 11) as f64 + 0.5) / (1u64 << 53) as f64
-        };
-        let mut normal = move || (-2.0 * uniform().ln()).sqrt() * (std::f64::consts::TAU * uniform()).cos();
+        let mut normal = normal(seed);
         let value = |i: usize| {
             let (y, x) = ((i / shape[1]) as f64, (i % shape[1]) as f64);
             (y / 6.0).sin() * (x / 9.0).cos() + 0.01 * x + if x > 40.0 && y > 20.0 { 1.0 } else { 0.0 }

@@ -121,12 +121,13 @@ fn limit(frame: &Frame, invalid: &Invalid, lattice: Lattice) -> Option<f64> {
 mod tests {
     use super::*;
     use crate::source::Pixels;
+    use crate::stream::Outliers;
     use crate::stream::validity::Saturation;
 
     fn computed(frame: &Frame) -> FrameStatistics {
         let mut statistics = FrameStatistics::default();
         let mut invalid = Invalid::default();
-        invalid.prepare(frame, Saturation::Auto, crate::stream::Outliers::Keep, &mut statistics);
+        invalid.prepare(frame, Saturation::Auto, Outliers::Keep, &mut statistics);
         statistics.compute(frame, &invalid);
         statistics
     }

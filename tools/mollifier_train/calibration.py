@@ -71,18 +71,18 @@ def calibrate(
     problem = PROBLEMS[name]
     logarithm = by_logarithm(model)
     rows = []
-    for level in problem.levels if levels is None else levels:
-        squares, variances, inside = [], [], []
-        for seed in range(seed_start, seed_start + fields):
-            recording = problem.recording(problem.simulate(seed), level, seed)
-            with for_pixels(problem, model) as used:
+    with for_pixels(problem, model) as used:
+        for level in problem.levels if levels is None else levels:
+            squares, variances, inside = [], [], []
+            for seed in range(seed_start, seed_start + fields):
+                recording = problem.recording(problem.simulate(seed), level, seed)
                 error, std = errors(used, recording, logarithm=logarithm)
-            seen = np.isfinite(error)
-            squares.append(error[seen] ** 2)
-            variances.append(std[seen] ** 2)
-            inside.append(np.abs(error[seen]) <= QUANTILE * std[seen])
-        ratio = float(np.concatenate(squares).mean() / np.concatenate(variances).mean())
-        rows.append(Calibration(float(level), float(np.concatenate(inside).mean()), ratio))
+                seen = np.isfinite(error)
+                squares.append(error[seen] ** 2)
+                variances.append(std[seen] ** 2)
+                inside.append(np.abs(error[seen]) <= QUANTILE * std[seen])
+            ratio = float(np.concatenate(squares).mean() / np.concatenate(variances).mean())
+            rows.append(Calibration(float(level), float(np.concatenate(inside).mean()), ratio))
     return rows
 
 
