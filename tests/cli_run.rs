@@ -168,6 +168,45 @@ fn a_series_noisier_than_the_tested_ones_is_said_to_be() {
     assert_eq!((warnings("quiet.npy", 0.05), warnings("loud.npy", 0.4)), (0, 1));
 }
 
+/// A power-on value, a pair of broken readings and a single one in a table that begins at 100 s.
+#[test]
+fn glitches_of_a_series_cost_nothing_and_its_times_go_on_into_the_outputs() {
+    let bench = Bench::new();
+    let model = bench.model("langevin-closed-form");
+    let table = |name: &str, first: &str, glitch: f64| {
+        let value = |i: u32| {
+            let noise = f64::from(i.wrapping_mul(2_654_435_761) >> 16) / 65_536.0 - 0.5;
+            let off = if [0, 500, 900, 901].contains(&i) { glitch } else { 0.0 };
+            20.0 + (f64::from(i) / 90.0).sin() + 0.02 * noise + off
+        };
+        let rows: String = (0..1500).map(|i| format!("{:.2},{:.4}\n", 100.0 + 0.01 * f64::from(i), value(i))).collect();
+        let rows = rows.replacen("100.00,", &format!("{first},"), 1);
+        fs::write(bench.path(name), format!("t [s],u\n{rows}")).expect("it is written");
+        bench.path(name)
+    };
+    let forcing = |input: &str, more: &[&str]| {
+        let out = bench.path("out");
+        let output = run(&[&["run", &model, input, "--with", "a=0", "--out", &out][..], more].concat());
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let text = fs::read_to_string(Path::new(&out).join("lambda.csv")).expect("lambda.csv");
+        assert!(text.starts_with("sample,time [s],lambda [[unit of u]/s]\n0,100,"), "{text:.60}");
+        assert!(text.contains("\n1499,114.99,"));
+        let value = |row: &str| row.split(',').nth(2).and_then(|v| v.parse().ok()).unwrap_or(f64::NAN);
+        let values: Vec<f64> = text.lines().skip(1).map(value).collect();
+        let error = values.iter().enumerate().map(|(i, v)| (v - (i as f64 / 90.0).cos() / 0.9).abs());
+        (error.skip(60).take(1380).fold(0.0, f64::max), record(&out))
+    };
+    let (usual, json) = forcing(&table("clean.csv", "100.00", 0.0), &[]);
+    assert!(usual < 0.15 && json["outlying_values"] == 0, "{usual}: {}", json["outlying_values"]);
+    let glitches = table("glitches.csv", "100.00", 65.0);
+    let (off, json) = forcing(&glitches, &[]);
+    assert!(off < usual + 0.02, "{off}, {usual}");
+    assert_eq!((&json["outlying_values"], &json["frames"]["with_outlying_values"]), (&Value::from(4), &Value::from(4)));
+    assert!(json["warnings"].to_string().contains("stand out"), "{}", json["warnings"]);
+    let (off, json) = forcing(&glitches, &["--keep-outliers"]);
+    assert!(off > 10.0 && json["outlying_values"] == 0, "{off}");
+}
+
 /// Modes that decay as exactly known, lambda dt / h^2 being `diffusivity`, with some noise; every so many columns.
 fn decaying(frames: usize, diffusivity: f64, columns: usize) -> Array3<f64> {
     let unit = std::f64::consts::TAU / 96.0;

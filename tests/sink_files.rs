@@ -32,6 +32,7 @@ fn series_info(name: &str, channels: usize) -> SeriesInfo {
         unit: Some("mV/s".into()),
         channels,
         step: Some("0.1s".parse().expect("a step")),
+        start: 0.0,
         log_scale: false,
         description: "Langevin".into(),
     }

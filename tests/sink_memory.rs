@@ -56,6 +56,7 @@ fn memory_is_flat_over_maps_and_samples() -> Outcome {
         unit: None,
         channels: 4,
         step: Some("1ms".parse()?),
+        start: 0.0,
         log_scale: false,
         description: String::new(),
     };

@@ -43,6 +43,7 @@ fn series_info() -> SeriesInfo {
         unit: None,
         channels: 2,
         step: Some("0.1s".parse().expect("a step")),
+        start: 0.0,
         log_scale: false,
         description: String::new(),
     }

@@ -781,6 +781,16 @@ fn csv_says_its_step() -> Result<(), SourceError> {
     assert_eq!(step("t,u\n0,1\n2,2\n")?.as_deref(), Some("2"));
     assert_eq!(step("u\n0\n2\n")?, None);
     assert_eq!(step("t,u\n0,1\n")?, None);
+    // And when it begins: at a number, or on a date.
+    for (table, start, acquired) in [
+        ("t [s],u\n100.5,1\n100.75,2\n", 100.5, None),
+        ("t,u\n,1\n7,2\n9,3\n", 5.0, None),
+        ("date,u\n2026-01-31 12:00,1\n2026-01-31 13:00,2\n", 0.0, Some("2026-01-31 12:00")),
+        ("u\n1\n2\n", 0.0, None),
+    ] {
+        let info = csv(table, None)?.0;
+        assert_eq!((info.start, info.acquired.as_deref()), (start, acquired), "{table}");
+    }
     // The user's own step: rows are even, whatever their times say; what they say can still be held against it.
     let mut options = series();
     options.timed = false;

@@ -7,14 +7,16 @@ use std::time::Duration;
 use common::{FakeModel, FakeSamples, REACH, hash};
 use mollifier::source::Samples;
 use mollifier::source::{Read, SampleSource, SeriesInfo, SourceError};
-use mollifier::stream::{Report, SampleBlock, SeriesOptions, StreamError, run_series};
+use mollifier::stream::{Outliers, Report, SampleBlock, SeriesOptions, StreamError, run_series};
 use proptest::prelude::*;
 
 fn signal(samples: usize, channels: usize) -> Vec<f64> {
     (0..samples * channels)
         .map(|i| {
             let h = hash(i as u64);
-            if h < 0.02 { f64::NAN } else { 20.0 + (i as f64 / 60.0).sin() + 0.1 * h }
+            // Some are missing, some stand out, of which a few follow each other.
+            let spike = if (0.02..0.025).contains(&h) || i % 331 < 2 { 5.0 } else { 0.0 };
+            if h < 0.02 { f64::NAN } else { 20.0 + (i as f64 / 60.0).sin() + 0.1 * h + spike }
         })
         .collect()
 }
@@ -114,6 +116,33 @@ fn a_live_series_gives_each_sample_out_with_the_declared_delay() {
         assert_eq!((*given_out, *read), (at - REACH as u64, at));
         assert_eq!(mark.map(|m| (m.given_out, m.received)), Some((at - REACH as u64, at)));
     }
+}
+
+#[test]
+fn what_stands_out_is_missing_and_counted() {
+    let clean: Vec<f64> = (0..2400).map(|i| (f64::from(i) / 60.0).sin() + 0.01 * hash(i as u64)).collect();
+    let places = [0, 700, 701, 1400];
+    let spiked = |by: f64| {
+        let mut values = clean.clone();
+        for i in places {
+            values[i] += by;
+        }
+        values
+    };
+    let run = |values: &[f64], options: &SeriesOptions| {
+        let (given, report) = run(Box::new(FakeSamples::new(values.to_vec(), 2, vec![40])), options);
+        (bits(&given), report.expect("the run succeeds"))
+    };
+    let (as_missing, _) = run(&spiked(f64::NAN), &SeriesOptions::default());
+    let (found, report) = run(&spiked(3.0), &SeriesOptions::default());
+    assert_eq!(found, as_missing);
+    // Of two channels: sample 0 of one, 350 of both, 700 of one.
+    assert_eq!((report.outlying_values, report.outlying_frames), (4, 3));
+    assert_eq!((report.invalid_values, report.invalid_frames), (4, 3));
+    let keep = SeriesOptions { outliers: Outliers::Keep, ..SeriesOptions::default() };
+    let (kept, report) = run(&spiked(3.0), &keep);
+    assert_eq!(report.outlying_values, 0);
+    assert_ne!(kept, found);
 }
 
 #[test]

@@ -127,13 +127,13 @@ pub(crate) struct RunArgs {
     /// Smallest saturated value, or `off` [default: the largest value of an integer type]
     #[arg(long, value_name = "LEVEL|off", allow_negative_numbers = true, value_parser = saturation)]
     pub(crate) saturation: Option<Saturation>,
-    /// Take pixels for values that stand out from all around them; they count as hot or dead else
+    /// Take pixels and samples for values that stand out from all around them; they count as missing else
     #[arg(long)]
     pub(crate) keep_outliers: bool,
 }
 
 impl RunArgs {
-    /// What is done with pixels that stand out. In a picture drawn of localisations single ones do.
+    /// What is done with values that stand out. In a picture drawn of localisations single ones do.
     pub(crate) fn outliers(&self, rendered: bool) -> Outliers {
         if self.keep_outliers || rendered { Outliers::Keep } else { Outliers::LeaveOut }
     }

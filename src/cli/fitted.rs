@@ -50,7 +50,7 @@ pub(crate) fn fitted(args: &RunArgs, fit: &Fit) -> Result<()> {
         description: format!("{}, fitted by {}", fit.physics.equation, fit.name),
     };
     let files = match grid.shape() {
-        None => Outputs::for_samples(args, &announced, &grid.spacing, 1, Value::Null)?,
+        None => Outputs::for_samples(args, &announced, &grid.spacing, 0.0, 1, Value::Null)?,
         Some(shape) => {
             let maps = Some(grid.pieces() as u64);
             let expected = Expected { shape, maps, delay: 0, tables: &[], described: &Described::default() };

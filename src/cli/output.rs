@@ -105,6 +105,7 @@ impl Outputs {
         args: &RunArgs,
         announced: &Announced,
         spacing: &Spacing,
+        start: f64,
         channels: usize,
         run: Value,
     ) -> Result<Option<Self>> {
@@ -118,6 +119,7 @@ impl Outputs {
                 unit: unit.clone(),
                 channels: channels.max(1),
                 step: spacing.t.clone(),
+                start,
                 log_scale: o.transform == Transform::Log && o.name != "std",
                 description: announced.description.clone(),
             })

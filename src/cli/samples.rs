@@ -42,10 +42,12 @@ pub(crate) fn samples(
     let mut options = SeriesOptions {
         givens: set.givens.clone(),
         on_full: args.on_full.into(),
+        outliers: args.outliers(false),
         stop: Arc::clone(&stop),
         live: args.follow.is_some() || args.rate.is_some() || input == "-" || input.contains("://"),
         ..SeriesOptions::default()
     };
+    set.described.acquired = info.acquired.clone();
     let source: Box<dyn SampleSource> = match args.rate {
         Some(rate) => Box::new(Paced::new(source, rate, Arc::clone(&stop))),
         None => source,
@@ -59,6 +61,8 @@ pub(crate) fn samples(
         args,
         &Announced::of(model, &set.spacing),
         &set.spacing.spacing,
+        // Rows that are taken as even have the times that the user's step gives them.
+        if args.spacing.as_ref().is_some_and(|s| s.t.is_some()) { 0.0 } else { info.start },
         info.channels.len(),
         run,
     )?;

@@ -166,11 +166,13 @@ impl<'a> Setting<'a> {
             ));
         }
         if report.outlying_values > 0 {
+            let (what, of) =
+                if series { ("glitches", "samples") } else { ("hot or dead pixels, cosmic rays", "frames") };
             late.push(format!(
-                "{} in {} stand out from all around them by more than 8 times the noise (hot or dead pixels, cosmic \
-                 rays): left out as saturated ones are, --keep-outliers takes them for values",
+                "{} in {} stand out from all around them by more than 8 times the noise ({what}): left out like missing \
+                 ones, --keep-outliers takes them for values",
                 counted(report.outlying_values, "values"),
-                counted(report.outlying_frames, "frames")
+                counted(report.outlying_frames, of)
             ));
         }
         if report.repeated > 0 {

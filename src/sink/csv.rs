@@ -12,7 +12,7 @@ enum Row {
     /// A pixel: `map,y,x,NAME [unit]`, y and x counted in pixels.
     Pixel { columns: usize },
     /// A sample: `sample,time [unit],NAME [unit]`, one value column for each channel.
-    Sample { channels: usize, step: f64 },
+    Sample { channels: usize, start: f64, step: f64 },
 }
 
 /// Writes `NAME.csv`.
@@ -40,7 +40,7 @@ impl CsvWriter {
         }
         header.push('\n');
         let step = info.step.as_ref().map_or(1.0, |s| s.value);
-        Self::new(dir, &info.name, &header, Row::Sample { channels, step }, start)
+        Self::new(dir, &info.name, &header, Row::Sample { channels, start: info.start, step }, start)
     }
 
     fn new(dir: &Path, name: &str, header: &str, row: Row, start: Start) -> Result<Self, SinkError> {
@@ -65,9 +65,9 @@ impl Writer for CsvWriter {
                     }
                 }
             }
-            Row::Sample { channels, step } => {
+            Row::Sample { channels, start, step } => {
                 for (sample, values) in (block.number..).zip(block.values.chunks(channels)) {
-                    let _ = write!(text, "{sample},{}", product(sample, step));
+                    let _ = write!(text, "{sample},{}", time(start, sample, step));
                     for value in values {
                         text.push(',');
                         push_value(text, *value);
@@ -123,9 +123,9 @@ fn push_value(text: &mut String, value: f32) {
     };
 }
 
-/// `sample * step` without the digits that binary fractions add: 3 * 0.1 is 0.3.
-fn product(sample: u64, step: f64) -> f64 {
-    let exact = sample as f64 * step;
+/// `start + sample * step` without the digits that binary fractions add: 3 * 0.1 is 0.3.
+fn time(start: f64, sample: u64, step: f64) -> f64 {
+    let exact = start + sample as f64 * step;
     format!("{exact:.14e}").parse().unwrap_or(exact)
 }
 
@@ -135,9 +135,11 @@ mod tests {
 
     #[test]
     fn times_have_the_digits_of_the_step() {
-        assert_eq!(product(3, 0.1).to_string(), "0.3");
-        assert!((product(7, 1.0 / 3.0) - 7.0 / 3.0).abs() < 1e-13);
-        assert_eq!(product(0, 0.1).to_string(), "0");
+        assert_eq!(time(0.0, 3, 0.1).to_string(), "0.3");
+        assert_eq!(time(100.1, 2, 0.1).to_string(), "100.3");
+        assert_eq!(time(1.7e9, 1, 0.01).to_string(), "1700000000.01");
+        assert!((time(0.0, 7, 1.0 / 3.0) - 7.0 / 3.0).abs() < 1e-13);
+        assert_eq!(time(0.0, 0, 0.1).to_string(), "0");
     }
 
     #[test]

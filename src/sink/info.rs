@@ -42,6 +42,8 @@ pub struct SeriesInfo {
     pub channels: usize,
     /// Time between samples, where it was stated.
     pub step: Option<Step>,
+    /// Time of the first sample, in the unit of the step.
+    pub start: f64,
     /// Whether the quantity was estimated as its logarithm: pictures may use a logarithmic axis.
     pub log_scale: bool,
     /// One line for people: the equation, the model.

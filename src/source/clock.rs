@@ -85,6 +85,12 @@ impl Clock {
         Step::new(rounded, unit).ok()
     }
 
+    /// The time of the first row, where that of row `row` is `time`.
+    pub(super) fn counted(&self, time: f64, row: usize) -> f64 {
+        let first = time - row as f64 * self.step;
+        if row == 0 { time } else { format!("{first:.8e}").parse().unwrap_or(first) }
+    }
+
     /// Whether the row of this time is not later than the one before.
     pub(super) fn goes_back(&self, time: Option<f64>) -> bool {
         time.zip(self.last).is_some_and(|(time, (before, _))| time <= before)

@@ -44,7 +44,8 @@ const NOT_VALUES: [&str; 15] = [
 /// such as `NA` are missing values (NaN), and so are infinities; in a table of one column an empty line between rows
 /// is an empty field. Lines that start with `#`, and other empty ones, are left out.
 ///
-/// A column of even times gives the step, and samples that it skips are missing values. Dates are not looked at.
+/// A column of even times (numbers, ISO dates, times of day) gives the step and the start, and samples that it skips are
+/// missing values.
 ///
 /// A [live](Self::live) table comes from a device that nobody can ask again: what is no row of it is a lost sample,
 /// listed by its index, or where times tell what is missing nothing at all.
@@ -184,12 +185,22 @@ impl<R: Read> CsvSource<R> {
             }
             warnings.push(format!("{name}: the times `{what}` do not grow: its rows are taken as they stand"));
         }
+        let start = |clock: &Clock| {
+            let row = rows.iter().position(|r| time(&r.fields, clock.column, separator).is_some_and(f64::is_finite))?;
+            let text = rows[row].fields.get(clock.column)?.trim();
+            // A date is no number of steps from anything.
+            let number = separator.number(text).map(|first| clock.counted(first, row));
+            Some((number.unwrap_or(0.0), (number.is_none() && row == 0).then(|| text.to_owned())))
+        };
+        let (start, acquired) = clock.as_ref().and_then(|(clock, _)| start(clock)).unwrap_or((0.0, None));
         let spacing = Spacing { t: clock.as_ref().and_then(|(clock, unit)| clock.step(*unit)), ..Spacing::default() };
         let info = SeriesInfo {
             name: name.to_owned(),
             channels: vec![channel],
             count: None,
             spacing,
+            start,
+            acquired,
             warnings,
             faults: faults.clone().unwrap_or_default(),
         };

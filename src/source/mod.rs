@@ -344,6 +344,10 @@ pub struct SeriesInfo {
     pub count: Option<u64>,
     /// The sampling interval that the file itself states (`t`).
     pub spacing: Spacing,
+    /// Time of the first sample as the file counts it, in the unit of the interval; 0 where it does not say, or says a date.
+    pub start: f64,
+    /// The date or time of day of the first sample, as the file has it.
+    pub acquired: Option<String>,
     /// Things a user should know, each one sentence.
     pub warnings: Vec<String>,
     /// What a live input goes through, counted while it is read.

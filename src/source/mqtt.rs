@@ -65,7 +65,7 @@ pub(super) fn open(name: &str, options: &OpenOptions) -> Result<Input, SourceErr
     let faults = Arc::<Faults>::default();
     let inbox = Inbox::open(&topic, largest, follow, &faults)?;
     if series {
-        let rows = Rows { inbox, names: None, text: Vec::new(), given: 0 };
+        let rows = Rows { inbox, kind: Messages::NoneYet, text: Vec::new(), given: 0 };
         return Ok(Input::Series(Box::new(CsvSource::live(rows, &topic.shown, options, faults)?)));
     }
     Ok(Input::Frames(Box::new(MqttFrames::open(inbox, &topic.shown, options)?)))
@@ -418,8 +418,7 @@ impl Listener {
 /// The messages of a series as rows of a table, as a stream of bytes.
 struct Rows {
     inbox: Inbox,
-    /// Names of a JSON message's columns.
-    names: Option<Vec<String>>,
+    kind: Messages,
     text: Vec<u8>,
     given: usize,
 }
@@ -428,7 +427,7 @@ impl Read for Rows {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         while self.given == self.text.len() {
             let Some(message) = self.inbox.next()? else { return Ok(0) };
-            (self.text, self.given) = (rows(&message, &mut self.names), 0);
+            (self.text, self.given) = (rows(&message, &mut self.kind), 0);
         }
         let count = buffer.len().min(self.text.len() - self.given);
         buffer[..count].copy_from_slice(&self.text[self.given..self.given + count]);
@@ -437,33 +436,49 @@ impl Read for Rows {
     }
 }
 
+/// What the first message of a topic was.
+#[derive(Default)]
+enum Messages {
+    #[default]
+    NoneYet,
+    /// Rows of text.
+    Rows,
+    /// JSON objects with these names.
+    Objects(Vec<String>),
+}
+
 /// A message as rows, each with its end; none for an empty one.
-fn rows(message: &[u8], names: &mut Option<Vec<String>>) -> Vec<u8> {
+fn rows(message: &[u8], kind: &mut Messages) -> Vec<u8> {
     let message = message.trim_ascii();
     if message.first() == Some(&b'{') {
-        return object(message, names).unwrap_or_else(|| b"\x1a\n".to_vec());
+        return object(message, kind).unwrap_or_else(|| b"\x1a\n".to_vec());
+    }
+    if !message.is_empty() && matches!(kind, Messages::NoneYet) {
+        *kind = Messages::Rows;
     }
     let lines = message.split(|b| *b == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
     lines.flat_map(|line| line.iter().copied().chain([b'\n'])).collect()
 }
 
-/// A JSON object as a row, the first one behind a row of its names; `None` where it is none.
-fn object(message: &[u8], names: &mut Option<Vec<String>>) -> Option<Vec<u8>> {
+/// A JSON object as a row, the first one behind a row of its names; `None` where it is none, or one among rows of text,
+/// whose columns it does not have.
+fn object(message: &[u8], kind: &mut Messages) -> Option<Vec<u8>> {
     let object: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(message).ok()?;
     let quoted = |text: &str| format!("\"{}\"", text.replace('"', "\"\"").replace(['\n', '\r'], " "));
     let mut text = String::new();
-    if names.is_none() {
-        let all: Vec<String> = object.keys().cloned().collect();
-        let header: Vec<String> = all.iter().map(|name| quoted(name)).collect();
+    if matches!(kind, Messages::NoneYet) {
+        let names: Vec<String> = object.keys().cloned().collect();
+        let header: Vec<String> = names.iter().map(|name| quoted(name)).collect();
         text = header.join(",") + "\n";
-        *names = Some(all);
+        *kind = Messages::Objects(names);
     }
+    let Messages::Objects(names) = kind else { return None };
     let cell = |name: &String| match object.get(name) {
         Some(serde_json::Value::Number(number)) => number.to_string(),
         Some(serde_json::Value::String(text)) => quoted(text),
         _ => String::new(),
     };
-    let cells: Vec<String> = names.iter().flatten().map(cell).collect();
+    let cells: Vec<String> = names.iter().map(cell).collect();
     text += &cells.join(",");
     text.push('\n');
     Some(text.into_bytes())
@@ -515,8 +530,8 @@ impl MqttFrames {
 /// What a broker may send, for fuzzing: messages with a NUL between them, as samples and each as a frame.
 #[cfg(fuzzing)]
 pub(super) fn fuzz_messages(bytes: &[u8], options: &OpenOptions) -> Result<Input, SourceError> {
-    let mut names = None;
-    let text: Vec<u8> = bytes.split(|b| *b == 0).flat_map(|message| rows(message, &mut names)).collect();
+    let mut kind = Messages::NoneYet;
+    let text: Vec<u8> = bytes.split(|b| *b == 0).flat_map(|message| rows(message, &mut kind)).collect();
     let _ = frame_of(bytes, options);
     let reader = io::Cursor::new(text);
     Ok(Input::Series(Box::new(CsvSource::live(reader, "messages", options, Arc::default())?)))
@@ -606,12 +621,14 @@ mod tests {
     #[test]
     fn messages_become_rows() {
         let all = |messages: &[&str]| {
-            let mut names = None;
-            let bytes: Vec<u8> = messages.iter().flat_map(|m| rows(m.as_bytes(), &mut names)).collect();
+            let mut kind = Messages::NoneYet;
+            let bytes: Vec<u8> = messages.iter().flat_map(|m| rows(m.as_bytes(), &mut kind)).collect();
             String::from_utf8(bytes).expect("text")
         };
         assert_eq!(all(&["21.5", " 21.75\r\n", "", "\n", "1;2"]), "21.5\n21.75\n1;2\n");
         assert_eq!(all(&["1,2\n3,4\n"]), "1,2\n3,4\n");
+        // One sample each, whatever else comes on the topic of a sensor.
+        assert_eq!(all(&["", "21.5", r#"{"T": 7, "battery": 3}"#, "22"]), "21.5\n\u{1a}\n22\n");
         let messages = [
             r#"{"time": 0.5, "T, \"in\"": 21, "unit": "C", "more": {"a": 1}}"#,
             r#"{"T, \"in\"": 1e-3, "new": 5}"#,

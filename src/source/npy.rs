@@ -436,6 +436,8 @@ impl NpySamples {
             channels: channels.collect(),
             count: Some(count),
             spacing: Spacing::default(),
+            start: 0.0,
+            acquired: None,
             warnings: Vec::new(),
             faults: Arc::default(),
         };

@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 
 use super::noise::{rounding, series_noise};
+use super::outliers::Outliers;
+use super::spikes::{Verdict, judge};
 
 /// Samples that the noise is estimated from, the step at which it is estimated anew, and the fewest.
 pub(super) const NOISE_BLOCK: u64 = 1024;
@@ -10,6 +12,9 @@ pub(super) const NOISE_STEP: u64 = 16;
 pub(super) const NOISE_FEWEST: u64 = 32;
 /// How far, in samples, a missing one is filled from its neighbours.
 const REACH: usize = 3;
+/// Samples that stand out are taken for the signal's own where more than so many would of the last [`NOISE_BLOCK`]: three in
+/// a hundred.
+const MOST_OUTLYING: usize = 30;
 
 /// One channel's samples as far back as they are still needed.
 #[derive(Debug, Default)]
@@ -26,10 +31,21 @@ pub(super) struct Channel {
     noises: VecDeque<(u64, f64)>,
     told: Told,
     scratch: Vec<f64>,
+    outliers: Outliers,
+    /// Samples before this one are judged: they belong to the signal, or stood out and are missing.
+    judged: u64,
+    /// Those of the last ones that stood out, by index, and the noise beside the newest one judged.
+    outlying: VecDeque<u64>,
+    beside: Option<(u64, f64)>,
 }
 
 impl Channel {
-    pub(super) fn push(&mut self, value: f64) {
+    pub(super) fn new(outliers: Outliers) -> Self {
+        Self { outliers, ..Self::default() }
+    }
+
+    /// Take a sample in; those that are found to stand out by it, by index, go to `found`.
+    pub(super) fn push(&mut self, value: f64, found: &mut Vec<u64>) {
         let value = if value.abs() <= f64::from(f32::MAX) { value } else { f64::NAN };
         if self.offset.is_none() && value.is_finite() {
             self.offset = Some(f64::from(value as f32));
@@ -44,6 +60,59 @@ impl Channel {
             self.told.deviation += deviation(block);
             self.told.rounding = self.told.rounding.max(rounding(block));
             self.told.blocks += 1;
+        }
+        match self.outliers {
+            Outliers::LeaveOut => self.judge(found),
+            Outliers::Keep => self.judged = received,
+        }
+    }
+
+    /// Judge what can be judged by now, sample by sample.
+    fn judge(&mut self, found: &mut Vec<u64>) {
+        let received = self.base + self.values.len() as u64;
+        while received >= NOISE_FEWEST && self.judged < received {
+            let index = self.judged;
+            // Told from samples that are judged, but for the first few.
+            let until = (index / NOISE_STEP * NOISE_STEP).max(NOISE_FEWEST);
+            let noise = match self.beside {
+                Some((of, noise)) if of == until => noise,
+                // What stands out among the first is still in there: not an estimate to keep.
+                _ if until > index => series_noise(&self.values[..self.at(until)], &mut self.scratch),
+                _ => self.noise(until - 1, 0, until),
+            };
+            self.beside = Some((until, noise));
+            match judge(&self.values, self.at(index), noise) {
+                Verdict::Later => return,
+                Verdict::Belongs => self.judged += 1,
+                Verdict::StandOut(count) => {
+                    self.judged += count as u64;
+                    while self.outlying.front().is_some_and(|i| i + NOISE_BLOCK < self.judged) {
+                        self.outlying.pop_front();
+                    }
+                    if self.outlying.len() + count <= MOST_OUTLYING {
+                        self.outlying.extend(index..self.judged);
+                        found.extend(index..self.judged);
+                        self.remove(index, count);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Let samples be missing.
+    fn remove(&mut self, index: u64, count: usize) {
+        let at = self.at(index);
+        if self.held[..at].iter().all(|v| v.is_nan()) && index == self.base {
+            self.offset = None;
+        }
+        self.values[at..at + count].fill(f64::NAN);
+        let mut held = if at > 0 { self.held[at - 1] } else { f64::NAN };
+        for (value, hold) in self.values[at..].iter().zip(&mut self.held[at..]) {
+            held = if value.is_finite() { *value } else { held };
+            *hold = held;
+        }
+        if self.offset.is_none() {
+            self.offset = self.values.iter().find(|v| v.is_finite()).map(|v| f64::from(*v as f32));
         }
     }
 
@@ -78,8 +147,12 @@ impl Channel {
         }
     }
 
-    /// Whether no missing sample before `end` would be filled otherwise with more samples in.
+    /// Whether the samples before `end` are judged, and no missing one among them would be filled otherwise with more
+    /// samples in.
     pub(super) fn is_settled(&self, end: u64) -> bool {
+        if self.judged < end {
+            return false;
+        }
         let last = self.values.len().saturating_sub(REACH);
         self.values[last.min(self.at(end))..self.at(end)].iter().all(|v| v.is_finite())
     }
@@ -150,10 +223,10 @@ mod tests {
     #[test]
     fn a_long_series_is_told_block_by_block_and_a_short_one_whole() {
         let told = |samples: usize| {
-            let mut channel = Channel::default();
+            let mut channel = Channel::new(Outliers::LeaveOut);
             // Steps of 10 from one block to the next, which no block shows.
             for i in 0..samples {
-                channel.push((i / 1024) as f64 * 10.0 + (i % 2) as f64);
+                channel.push((i / 1024) as f64 * 10.0 + (i % 2) as f64, &mut Vec::new());
                 if i % 500 == 0 {
                     channel.forget((i as u64).saturating_sub(1600));
                 }

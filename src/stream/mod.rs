@@ -28,6 +28,7 @@ mod outliers;
 mod pace;
 mod queue;
 mod series;
+mod spikes;
 mod statistics;
 mod tiles;
 mod validity;

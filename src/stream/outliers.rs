@@ -6,10 +6,10 @@
 use super::validity::Invalid;
 use crate::source::{Frame, Pixels};
 
-/// What is done with pixels that stand out.
+/// What is done with pixels, or samples of a series, that stand out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Outliers {
-    /// They are invalid, as saturated ones are.
+    /// They are missing values, as saturated ones are.
     #[default]
     LeaveOut,
     /// They are values like all others.

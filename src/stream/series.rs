@@ -23,6 +23,7 @@ use super::lanes::Lane;
 use super::losses::Losses;
 use super::mark::{SampleMark, mix};
 use super::metrics::{Progress, Report, milliseconds};
+use super::outliers::Outliers;
 use super::queue::{Consumer, OnFull, Pop, bounded};
 use crate::source::{Read, SampleSource, Samples};
 
@@ -32,6 +33,8 @@ const PATIENCE: Duration = Duration::from_millis(100);
 /// block is a line in the journal.
 const SHORT_HOP: usize = 8;
 const BRIEFEST: Duration = Duration::from_millis(50);
+/// Samples after which no channel finds one to stand out any more.
+const OUTLYING_KNOWN: u64 = 64;
 /// Longest gap that is filled with missing samples.
 const LONGEST_GAP: u64 = 10_000_000;
 
@@ -50,6 +53,8 @@ pub struct SeriesOptions {
     pub queue: usize,
     /// What happens when it is full.
     pub on_full: OnFull,
+    /// Whether samples that stand out from those around them are left out.
+    pub outliers: Outliers,
     /// Raised from outside (Ctrl-C) to end the stream; the samples received until then are still given out.
     pub stop: Arc<AtomicBool>,
     /// The last mark of an earlier stream of the same recording: this one goes on behind it.
@@ -64,6 +69,7 @@ impl Default for SeriesOptions {
             live: false,
             queue: 64,
             on_full: OnFull::Block,
+            outliers: Outliers::LeaveOut,
             stop: Arc::default(),
             before: None,
         }
@@ -156,6 +162,8 @@ struct Pipeline<'a> {
     waited: Duration,
     wrote: Duration,
     losses: Losses,
+    /// The newest samples that stood out in any channel.
+    outlying: Vec<u64>,
     report: Report,
 }
 
@@ -183,7 +191,7 @@ impl<'a> Pipeline<'a> {
         let fewest = first(&contract.min_size).max(NOISE_FEWEST as usize);
         let tile = (reach + hop + delay).max(fewest).next_multiple_of(align);
         let report = Report { queue_capacity: options.queue.max(1), tile: vec![tile], tiles: 1, ..Report::default() };
-        let channels = (0..channels).map(|_| Channel::default()).collect();
+        let channels = (0..channels).map(|_| Channel::new(options.outliers)).collect();
         Ok(Self {
             planner,
             options,
@@ -208,6 +216,7 @@ impl<'a> Pipeline<'a> {
             waited: Duration::ZERO,
             wrote: Duration::ZERO,
             losses: Losses::new(0),
+            outlying: Vec::new(),
             report,
         })
     }
@@ -320,10 +329,12 @@ impl<'a> Pipeline<'a> {
 
     fn append(&mut self, sample: &[f64]) {
         let mut invalid = 0;
+        let first_new = self.outlying.len();
         for (channel, &value) in self.channels.iter_mut().zip(sample) {
-            channel.push(value);
-            invalid += u64::from(channel.values.last().is_some_and(|v| v.is_nan()));
+            invalid += u64::from(!value.is_finite() || value.abs() > f64::from(f32::MAX));
+            channel.push(value, &mut self.outlying);
         }
+        self.count_outlying(first_new);
         // Hashed from where the earlier stream did: what it lost before that is no matter.
         if self.options.before.is_some_and(|before| self.received == before.hashed_from) {
             (self.hashed_from, self.hash) = (self.received, 0);
@@ -333,6 +344,26 @@ impl<'a> Pipeline<'a> {
         self.report.values += sample.len() as u64;
         self.report.invalid_values += invalid;
         self.report.invalid_frames += u64::from(invalid > 0);
+    }
+
+    /// Count what has just been found to stand out, from the entry `first_new` on.
+    fn count_outlying(&mut self, first_new: usize) {
+        let found = self.outlying.len() - first_new;
+        if found == 0 {
+            return;
+        }
+        self.report.outlying_values += found as u64;
+        self.report.invalid_values += found as u64;
+        let (known, new) = self.outlying.split_at(first_new);
+        let mut new = new.to_vec();
+        new.sort_unstable();
+        new.dedup();
+        let samples = new.iter().filter(|i| !known.contains(i)).count() as u64;
+        self.report.outlying_frames += samples;
+        self.report.invalid_frames += samples;
+        // Another channel may find the same sample a little later.
+        let old = self.received.saturating_sub(OUTLYING_KNOWN);
+        self.outlying.retain(|i| *i >= old);
     }
 
     fn advance(&mut self, queued: usize, arrived: Instant, sink: &mut dyn SampleSink) -> Result<(), StreamError> {

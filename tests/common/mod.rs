@@ -292,6 +292,8 @@ impl FakeSamples {
             channels: (0..channels).map(|c| format!("channel {c}")).collect(),
             count: None,
             spacing: Spacing::default(),
+            start: 0.0,
+            acquired: None,
             warnings: Vec::new(),
             faults: Default::default(),
         };
