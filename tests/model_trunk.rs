@@ -470,6 +470,18 @@ fn refused_from(mut proto: pb::ModelProto, change: impl Fn(&mut pb::ModelProto))
     text
 }
 
+fn said(p: &mut pb::ModelProto, key: &str, value: &str) {
+    p.metadata_props.push(pb::StringStringEntryProto { key: key.into(), value: value.into() });
+}
+
+/// Let a trunk say the maps that it was trained on: those of the spec here, but for one.
+fn trained_on(p: &mut pb::ModelProto, second: &str) {
+    let contract = front_end().contract;
+    let names: Vec<String> = contract.features.iter().map(|n| n.replace("ratio_r10", second)).collect();
+    assert_eq!(names.len(), CHANNELS);
+    said(p, "mollifier.features", &serde_json::to_string(&names).expect("JSON"));
+}
+
 #[test]
 fn trunks_that_do_not_fit_are_refused() {
     for (text, word) in [
@@ -490,9 +502,15 @@ fn trunks_that_do_not_fit_are_refused() {
             }),
             "those of the front end",
         ),
+        // Trained with radii of 6 and 12: the second one's maps are not those that it knows.
+        (refused(|p| trained_on(p, "ratio_r12")), "gives ratio_r10, expected ratio_r12"),
+        (refused(|p| said(p, "mollifier.features", "no list")), "mollifier.features"),
     ] {
         assert!(text.contains(word), "{text}: expected {word}");
     }
+    let mut right = proto();
+    trained_on(&mut right, "ratio_r10");
+    joined(&right);
     let missing = Trunk::load(Path::new("missing.onnx")).expect_err("no file").to_string();
     assert!(missing.contains("missing.onnx"));
 }

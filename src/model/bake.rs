@@ -103,7 +103,7 @@ pub fn bake(path: &str, text: &str, options: &BakeOptions) -> Result<Vec<u8>, Mo
         let refine = estimate
             .refine
             .ok_or_else(|| trunk.error("features", format!("the law {} takes no trunk", description.name)))?;
-        trunk.check(names.len(), graph.axes())?;
+        trunk.check(&names, graph.axes())?;
         let (delta, log_std) = trunk.behind(&graph, &channels);
         let refined = refine(&delta.clamp(-LARGEST, LARGEST))?;
         maps = refined.outputs;

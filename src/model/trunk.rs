@@ -23,6 +23,8 @@ const OUTPUTS: [&str; 2] = ["delta", "log_std"];
 const OPERATORS: [&str; 8] = ["Conv", "Relu", "Tanh", "Sigmoid", "Add", "DepthToSpace", "Transpose", "Reshape"];
 /// Key in the file's `metadata_props` of the first and last seed of the training set, a JSON array.
 const SEEDS_KEY: &str = "mollifier.seeds";
+/// Key of the names of the maps that it was trained on, a JSON array; they tell the radii.
+const FEATURES_KEY: &str = "mollifier.features";
 
 /// A trunk that may stand behind a front end.
 ///
@@ -48,6 +50,8 @@ pub struct Trunk {
     spread: [bool; 2],
     multiply_adds: usize,
     seeds: Vec<u64>,
+    /// Names of its channels, where it tells them.
+    features: Option<Vec<String>>,
     sha256: String,
 }
 
@@ -78,10 +82,11 @@ impl Trunk {
         if proto.ir_version > IR_VERSION {
             return Err(fail("ir_version", format!("got {}, expected at most {IR_VERSION}", proto.ir_version)));
         }
-        let seeds = match proto.metadata_props.iter().find(|p| p.key == SEEDS_KEY) {
-            Some(p) => serde_json::from_str(&p.value).map_err(|e| fail(SEEDS_KEY, e.to_string()))?,
-            None => Vec::new(),
-        };
+        let said = |key: &str| proto.metadata_props.iter().find(|p| p.key == key).map(|p| p.value.as_str());
+        let seeds = said(SEEDS_KEY).map_or(Ok(Vec::new()), serde_json::from_str);
+        let seeds = seeds.map_err(|e| fail(SEEDS_KEY, e.to_string()))?;
+        let features = said(FEATURES_KEY).map(serde_json::from_str::<Vec<String>>).transpose();
+        let features = features.map_err(|e| fail(FEATURES_KEY, e.to_string()))?;
         let graph = proto
             .graph
             .ok_or_else(|| ModelError::NotOnnx { path: path.to_owned(), message: "it holds no graph".to_owned() })?;
@@ -135,7 +140,7 @@ impl Trunk {
         let (alignment, multiply_adds) = (walk.cell, walk.on_samples + walk.on_cells.div_ceil(walk.samples()));
         let sha256 = hexadecimal(&Sha256::digest(bytes));
         let path = path.to_owned();
-        Ok(Self { path, axes, channels, reach, alignment, spread, multiply_adds, seeds, sha256, graph })
+        Ok(Self { path, axes, channels, reach, alignment, spread, multiply_adds, seeds, features, sha256, graph })
     }
 
     /// Samples around an output that it depends on, along every axis.
@@ -168,10 +173,20 @@ impl Trunk {
         &self.sha256
     }
 
-    /// Refuse a front end of other channels or axes.
-    pub(super) fn check(&self, channels: usize, axes: usize) -> Result<(), ModelError> {
+    /// Refuse a front end of other channels or axes: with other radii the same network would give other values.
+    pub(super) fn check(&self, names: &[&str], axes: usize) -> Result<(), ModelError> {
+        let channels = names.len();
         if (self.channels, self.axes) == (channels, axes) {
-            return Ok(());
+            let trained = self.features.iter().flatten().map(String::as_str);
+            return match names.iter().zip(trained).find(|(name, trained)| *name != trained) {
+                None => Ok(()),
+                Some((name, trained)) => Err(self.error(
+                    FEATURES,
+                    format!(
+                        "got a front end that gives {name}, expected {trained}: the radii that the trunk was trained with"
+                    ),
+                )),
+            };
         }
         Err(self.error(
             FEATURES,

@@ -236,6 +236,6 @@ def train(law: str, outs: Mapping[int, Path], recipe: Recipe, *, spec: Path | No
         started = time.monotonic()
         seeded = replace(recipe, seed=seed)
         trunk = fit(data, untrained(data, seeded), seeded)
-        export(trunk, out, seeds=(first, first + recipe.recordings - 1))
+        export(trunk, out, seeds=(first, first + recipe.recordings - 1), features=front_ends[0].contract["features"])
         took = time.monotonic() - started
         print(f"{out}: {trunk.multiply_adds()} multiply-adds a pixel, {took:.0f} s", file=sys.stderr)

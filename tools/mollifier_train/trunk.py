@@ -21,6 +21,7 @@ OPSET, IR_VERSION = 17, 8
 CELLS = (1, 2, 4, 8)
 """Pixels along the side of a cell that there are."""
 SEEDS_KEY = "mollifier.seeds"
+FEATURES_KEY = "mollifier.features"
 
 
 class Trunk(eqx.Module):
@@ -140,7 +141,7 @@ class Trunk(eqx.Module):
         return -(-weights // math.prod(self.shape))
 
 
-def export(trunk: Trunk, path: Path, *, seeds: tuple[int, int]) -> None:
+def export(trunk: Trunk, path: Path, *, seeds: tuple[int, int], features: Sequence[str] | None = None) -> None:
     """Write a trunk as plain ONNX: Conv, Relu and Add, with cells also DepthToSpace, opset 17.
 
     Series have Transpose and Reshape instead of DepthToSpace, which is for images only. Of cells the graph's outputs
@@ -150,6 +151,7 @@ def export(trunk: Trunk, path: Path, *, seeds: tuple[int, int]) -> None:
         trunk: what was trained.
         path: the file to write.
         seeds: first and last of the training set.
+        features: names of the maps that it was trained on, to which `bake` holds a front end.
 
     Raises:
         ValueError: if the trunk needs more than `BUDGET` multiply-adds a pixel.
@@ -224,6 +226,9 @@ def export(trunk: Trunk, path: Path, *, seeds: tuple[int, int]) -> None:
         nodes, "trunk", [tensor("features", len(mean))], [tensor("delta", 1), tensor("log_std", 1)], constants
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
-    helper.set_model_props(model, {SEEDS_KEY: json.dumps(list(seeds))})
+    said = {SEEDS_KEY: json.dumps(list(seeds))}
+    if features is not None:
+        said[FEATURES_KEY] = json.dumps(list(features))
+    helper.set_model_props(model, said)
     onnx.checker.check_model(model, full_check=True)
     path.write_bytes(model.SerializeToString(deterministic=True))
