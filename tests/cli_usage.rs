@@ -59,6 +59,20 @@ fn a_file_that_is_no_model_is_exit_code_1() {
     }
 }
 
+/// A run would never warn of it.
+#[test]
+fn a_tested_group_that_no_run_knows_is_refused() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (spec, model) = (dir.path().join("s.toml"), dir.path().join("s.onnx"));
+    let shipped = include_str!("../models/heat-closed-form.toml");
+    let text = shipped.replace("noise/std(u)", "noise/std(v)");
+    assert_ne!(text, shipped);
+    std::fs::write(&spec, text).expect("it is written");
+    let (code, text) = fails(&["bake", &spec.display().to_string(), "-o", &model.display().to_string()]);
+    assert_eq!(code, 1, "{text}");
+    assert!(text.contains("`noise/std(v)`, expected one of `noise/std(u)`") && !model.exists(), "{text}");
+}
+
 #[test]
 fn help_and_version_go_to_standard_output() {
     for args in [&["--help"][..], &["run", "--help"], &["--version"]] {

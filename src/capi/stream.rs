@@ -16,7 +16,7 @@ use crate::backend::{Backend, Tract};
 use crate::model::{Kind, Model};
 use crate::source::Pixels;
 use crate::stream::{
-    Engine, FieldOptions, Inlet, Map, Next, OnFull, Outlet, Outliers, Progress, PushError, Saturation, live,
+    Engine, FieldOptions, Inlet, Map, Next, OnFull, Outlet, Outliers, Progress, PushError, Saturation, check_name, live,
 };
 
 /// What a call came to.
@@ -199,6 +199,7 @@ pub unsafe extern "C" fn mollifier_set_number(
     guarded(MOLLIFIER_ERROR, || {
         // SAFETY: as the caller promises.
         let (stream, name) = unsafe { (handle(stream, "stream")?, text(name, "name")?) };
+        check_name(&stream.model.contract, name)?;
         stream.set(|s| {
             s.options.givens.fields.remove(name);
             s.options.givens.constants.insert(name.to_owned(), value);
@@ -223,6 +224,7 @@ pub unsafe extern "C" fn mollifier_set_field(
         let (stream, name) = unsafe { (handle(stream, "stream")?, text(name, "name")?) };
         // SAFETY: as the caller promises.
         let values = unsafe { pixels(values, stream.shape, "values") }?;
+        check_name(&stream.model.contract, name)?;
         let field = ArrayView2::from_shape(stream.shape, values)?.to_owned();
         stream.set(|s| {
             s.options.givens.constants.remove(name);

@@ -9,6 +9,7 @@ use super::args::BakeArgs;
 use super::failure::misuse;
 use super::output::is_same_place;
 use super::say;
+use super::tested::unknown_group;
 
 pub(crate) fn bake(args: &BakeArgs) -> Result<()> {
     if args.front_end && args.trunk.is_some() {
@@ -23,6 +24,9 @@ pub(crate) fn bake(args: &BakeArgs) -> Result<()> {
     // What cannot be read back is not written.
     let output = args.output.display().to_string();
     let model = Model::from_bytes(&output, &bytes)?;
+    if let Some(unknown) = unknown_group(&model.contract) {
+        anyhow::bail!("{path}: {unknown}");
+    }
     write_whole(&args.output, &bytes)?;
     say(&format!("{output}: {}, {} bytes, sha256 {}", model.contract.physics.name, bytes.len(), model.hash))?;
     Ok(())

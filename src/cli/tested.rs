@@ -8,6 +8,27 @@ const SLACK: f64 = 0.01;
 /// Contrasts whose squares and reciprocals single precision still holds.
 const HELD: std::ops::RangeInclusive<f64> = 1e-9..=1e9;
 
+/// The dimensionless groups that a run knows.
+const GROUPS: [&str; 7] = [
+    "noise/std(u)",
+    "std(phi)",
+    "kappa/h^2",
+    "mobility/(k h^2)",
+    "k dt",
+    "lambda dt/h^2",
+    "long/short side of a pixel",
+];
+
+/// What is wrong with the ranges that a spec names: no run would ever warn of a group that it does not know.
+pub(crate) fn unknown_group(contract: &Contract) -> Option<String> {
+    let range = contract.trained.iter().find(|range| !GROUPS.contains(&range.group.as_str()))?;
+    Some(format!(
+        "tested: got the group `{}`, expected one of {}",
+        range.group,
+        GROUPS.map(|g| format!("`{g}`")).join(", ")
+    ))
+}
+
 /// Warnings about everything that is outside, each one sentence. `noise` is the given one, `lambda` the median of what
 /// came out.
 pub(crate) fn outside(

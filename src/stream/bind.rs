@@ -153,19 +153,25 @@ pub(crate) enum Feed {
     PhiHigh,
 }
 
+/// See that the model takes something of this name besides the recording.
+///
+/// # Errors
+/// A name that it does not know.
+pub(crate) fn check_name(contract: &Contract, name: &str) -> Result<(), BindError> {
+    use InputRole as R;
+    let given = [R::Field, R::Constant, R::Noise, R::Offset, R::PhiLow, R::PhiHigh];
+    let known = || contract.inputs.iter().filter(|i| given.contains(&i.role)).map(|i| &i.name);
+    if known().any(|k| k == name) {
+        return Ok(());
+    }
+    Err(BindError::Unknown { name: name.to_owned(), known: known().cloned().collect() })
+}
+
 /// Find the feed of every input of `contract`, in its order. `shape` is the recording's (y, x), `None` for series.
 pub(crate) fn bind(contract: &Contract, givens: &Givens, shape: Option<[usize; 2]>) -> Result<Vec<Feed>, BindError> {
-    let may_be_given = |i: &Input| {
-        use InputRole as R;
-        matches!(i.role, R::Field | R::Constant | R::Noise | R::Offset | R::PhiLow | R::PhiHigh)
-    };
     for name in givens.constants.keys().chain(givens.fields.keys()) {
-        if !contract.inputs.iter().any(|i| may_be_given(i) && i.name == *name) {
-            let known = contract.inputs.iter().filter(|i| may_be_given(i)).map(|i| i.name.clone()).collect();
-            return Err(BindError::Unknown { name: name.clone(), known });
-        }
+        check_name(contract, name)?;
     }
-
     check_spacing(contract, givens)?;
     let mut missing = Vec::new();
     let mut feeds = Vec::with_capacity(contract.inputs.len());

@@ -34,6 +34,8 @@ mod tiles;
 mod validity;
 mod window;
 
+#[cfg(feature = "capi")]
+pub(crate) use bind::check_name;
 pub use bind::{BindError, Givens};
 pub use engine::{Engine, Planner};
 pub use error::{BoxError, StreamError};
