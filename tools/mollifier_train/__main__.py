@@ -202,6 +202,12 @@ def run_fit(arguments: argparse.Namespace) -> int:
         f"best at step {fitted.best_step}: samples kept out are met within {fitted.held_out:.4f} standard deviations "
         "of the data"
     )
+    if fitted.held_out > fit_recording.UNFOLLOWED:
+        print(
+            "warning: the network does not follow the recording (what it was not shown is missed by more than "
+            f"{fit_recording.UNFOLLOWED:g} of its deviation), and its lambda means nothing: fit a smaller part",
+            file=sys.stderr,
+        )
     path = fit_recording.write(fitted, arguments.out, recording=arguments.recording.name)
     print(f"wrote {path} and fit.json")
     own = ["--column", arguments.column] if arguments.column else []

@@ -260,13 +260,17 @@ def test_a_fit_ends_when_the_samples_kept_out_are_met_no_better() -> None:
         ("a\n1\n\n2\nnan\n", None, ([1, 2, float("nan")], None)),
         ("1,5\n9,6\n2,7\n", "2", ([5, 6, 7], None)),
         ("t,u,v\n0,1,4\n2,2,5\n4,3,6\n", "v", ([4, 5, 6], 2.0)),
+        ("t [s],T [\u00b5K]\n0,1\n2,2\n6,3\n8,4\n", None, ([1, 2, float("nan"), 3, 4], 2.0)),
+        ("Zeit;Wert\n0,5;1,25\n0,6;-2\n0,7;\n", None, ([1.25, -2, float("nan")], 0.1)),
+        ("# made by hand\n0 1\n1 2\n2 4\n", None, ([1, 2, 4], 1.0)),
     ],
 )
 def test_reading_a_series(text: str, column: str | None, expected: tuple, tmp_path: Path) -> None:
-    (tmp_path / "s.csv").write_text(text, encoding="utf-8")
-    values, step = fit_recording.read_series(tmp_path / "s.csv", column)
-    np.testing.assert_array_equal(values, expected[0])
-    assert step == expected[1]
+    for encoding in ("utf-8", "latin-1"):
+        (tmp_path / "s.csv").write_text(text, encoding=encoding)
+        values, step = fit_recording.read_series(tmp_path / "s.csv", column)
+        np.testing.assert_array_equal(values, expected[0])
+        assert step == (expected[1] and pytest.approx(expected[1]))
 
 
 def test_what_cannot_be_fitted_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -274,12 +278,14 @@ def test_what_cannot_be_fitted_is_refused(tmp_path: Path, capsys: pytest.Capture
     np.save(tmp_path / "still.npy", np.ones((20, 20)))
     (tmp_path / "two.csv").write_text("1,5\n9,6\n2,7\n", encoding="utf-8")
     (tmp_path / "empty.csv").write_text("", encoding="utf-8")
+    (tmp_path / "uneven.csv").write_text("time,u\n0,1\n1,2\n2.5,3\n3.1,4\n", encoding="utf-8")
     (tmp_path / "long.csv").write_text("\n".join(str(i % 7) for i in range(40)), encoding="utf-8")
     plate = str(tmp_path / "plate.npy")
     out = ["--out", str(tmp_path / "out")]
     for arguments, message in (
         ([plate, "--problem", "heat"], "got no m, expected --with m=NUMBER or FILE"),
         ([plate, "--problem", "heat", "--with", "q=1"], "expected one of m"),
+        ([str(tmp_path / "uneven.csv"), "--problem", "langevin"], "got times 'time' that are no even steps"),
         ([plate, "--problem", "langevin"], "got values of shape (20, 20), expected the axes t"),
         ([plate, "--problem", "heat", "--with", "m=1", "--spacing", "y=-1"], "expected a positive number"),
         ([plate, "--problem", "heat", "--with", "m=1", "--spacing", "y=wide"], "expected a number"),

@@ -36,53 +36,104 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 LENGTHS = ("pm", "angstrom", "nm", "um", "mm", "cm", "m", "km")
 TIMES = ("ns", "us", "ms", "s", "min", "h", "d")
 """Units as the command `mollifier` writes them."""
+UNFOLLOWED = 0.5
+"""Misfit of samples kept out, in standard deviations of the data, from which on a fit is worth nothing: more than any
+noise for which there are tests."""
+CLOCKS = ("time", "t", "timestamp", "datetime", "seconds", "elapsed")
+"""Names of columns that say when a sample was taken."""
 GAIN = {"langevin": 2.0, "heat": 2.0, "heat-transient": 2.0, "reaction-diffusion": 3.0}
 
 
-def read_series(path: Path, column: str | None) -> tuple[Array, float | None]:
-    """A CSV series and, from a column of even times before it, its step.
+def read_table(path: Path) -> tuple[list[str], Array]:
+    """Names and numbers, axes `(row, column)`, of a table; what is no number is NaN.
 
-    Args:
-        path: with or without a header line; empty and NaN entries are missing samples.
-        column: its name, or its number from 1; needed where there is more than one beside the times.
+    Fields are separated as the first row shows: by tabs, semicolons, commas or, between bare numbers, spaces. A comma
+    that does not separate is a decimal mark. Text that is no UTF-8 is Latin-1. Lines that start with `#` are left out.
 
     Raises:
-        InputError: if it has no numbers, or none is chosen of several.
+        InputError: if it has no rows, or rows of different length.
     """
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        lines = [line for line in csv.reader(file) if line and not line[0].startswith("#")]
+    content = path.read_bytes()
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = content.decode("latin-1")
+    lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
     if not lines:
         raise InputError(f"{path}: got an empty file, expected a column of numbers")
+    separator = next((mark for mark in "\t;," if mark in lines[0]), None)
 
-    def value(text: str) -> float:
+    def number(field: str) -> float:
+        field = field.strip()
         try:
-            return float(text) if text.strip() else float("nan")
+            return float(field if separator == "," else field.replace(",", "."))
         except ValueError:
             return float("nan")
 
-    first = [value(text) for text in lines[0]]
-    header = any(np.isnan(v) and t.strip().lower() not in ("", "nan") for v, t in zip(first, lines[0], strict=True))
-    names = [text.strip() for text in lines[0]] if header else [str(i + 1) for i in range(len(lines[0]))]
-    body = lines[1:] if header else lines
-    if any(len(line) != len(names) for line in body):
-        raise InputError(f"{path}: got lines of different length, expected {len(names)} columns in each")
-    data = np.array([[value(text) for text in line] for line in body]).reshape(len(body), len(names))
+    if separator is None and all(np.isfinite(number(field)) for field in lines[0].split()):
+        rows = [line.split() for line in lines]
+    else:
+        rows = list(csv.reader(lines, delimiter=separator or ",", skipinitialspace=True))
+    first = [number(field) for field in rows[0]]
+    missing = ("", "nan", "na", "n/a")
+    header = any(np.isnan(v) and t.strip().lower() not in missing for v, t in zip(first, rows[0], strict=True))
+    names = [field.strip() for field in rows[0]] if header else [str(i + 1) for i in range(len(rows[0]))]
+    body = rows[1:] if header else rows
+    for row in body:
+        if len(row) != len(names):
+            raise InputError(f"{path}: got a row of {len(row)} fields ({row[0]!r}, ...), expected {len(names)} in each")
+    return names, np.array([[number(field) for field in row] for row in body]).reshape(len(body), len(names))
+
+
+def read_series(path: Path, column: str | None) -> tuple[Array, float | None]:
+    """A series of a table and, from a column of even times before it, its step; samples that the times skip are NaN.
+
+    Args:
+        path: with or without a header line, as `read_table` takes it; empty and NaN entries are missing samples.
+        column: its name, or its number from 1; needed where there is more than one beside the times.
+
+    Raises:
+        InputError: if it has no numbers, none is chosen of several, or the times are not even.
+    """
+    names, data = read_table(path)
     numeric = [i for i in range(len(names)) if np.isfinite(data[:, i]).any()]
-    step = None
-    if len(numeric) > 1:
-        gaps = np.diff(data[:, numeric[0]])
-        # A clock: increasing by the same amount, to what its digits allow.
-        if len(gaps) and np.isfinite(gaps).all() and gaps.min() > 0 and np.ptp(gaps) < 0.01 * gaps.mean():
-            step = float(gaps.mean())
-            numeric = numeric[1:]
+    step, places = None, None
+    if len(numeric) > 1 and (clock := even_times(data[:, numeric[0]])) is not None:
+        step, places = clock
+        numeric = numeric[1:]
+    elif len(numeric) > 1 and re.split(r"[\[(/_]", names[numeric[0]].lower())[0].strip() in CLOCKS:
+        raise InputError(
+            f"{path}: got times {names[numeric[0]]!r} that are no even steps, expected a series resampled to even ones"
+        )
     if column is not None:
-        if column not in names:
+        numbers = [str(i + 1) for i in range(len(names))]
+        if column not in names and column not in numbers:
             raise InputError(f"{path}: got no column {column!r}, expected one of {', '.join(names)}")
-        numeric = [names.index(column)]
+        numeric = [names.index(column) if column in names else numbers.index(column)]
     if len(numeric) != 1:
         found = ", ".join(names[i] for i in numeric) or "none"
         raise InputError(f"{path}: got columns of numbers {found}, expected one: choose with --column")
-    return data[:, numeric[0]], step
+    values = data[:, numeric[0]]
+    if places is not None:
+        even = np.full(places[-1] + 1, np.nan)
+        even[places] = values
+        values = even
+    return values, step
+
+
+def even_times(times: Array) -> tuple[float, NDArray[np.int64]] | None:
+    """The step of times that grow evenly, to what their digits allow, and each one's place; some may be left out."""
+    gaps = np.diff(times)
+    if not len(gaps) or not np.isfinite(gaps).all() or gaps.min() <= 0:
+        return None
+    steps = np.rint(gaps / np.median(gaps))
+    if steps.min() < 1 or steps.sum() > 10 * len(times):
+        return None
+    step = float((times[-1] - times[0]) / steps.sum())
+    places = np.concatenate([[0], np.cumsum(steps)])
+    if np.abs(times - times[0] - step * places).max() > 0.1 * step:
+        return None
+    return step, places.astype(np.int64)
 
 
 def read_array(path: Path) -> Array:
