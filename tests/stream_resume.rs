@@ -100,7 +100,9 @@ proptest! {
     ) {
         let values: Vec<f64> = (0..samples * channels).map(|i| {
             let h = hash(i as u64);
-            if h < 0.02 { f64::NAN } else { 20.0 + (i as f64 / 60.0).sin() + 0.1 * h }
+            // Some are missing, and some stand out.
+            let glitch = if h < 0.03 { 5.0 } else { 0.0 };
+            if h < 0.02 { f64::NAN } else { 20.0 + (i as f64 / 60.0).sin() + 0.1 * h + glitch }
         }).collect();
         let run = |before: Option<SampleMark>, lengths: &[usize], blocks: usize, given: &mut Vec<u32>| {
             let source = FakeSamples::new(values.clone(), channels, lengths.to_vec());
@@ -123,12 +125,13 @@ proptest! {
         };
         // Outputs of a block lie one after the other: blocks are the same in both.
         let (mut whole, mut parts) = (Vec::new(), Vec::new());
-        run(None, &[samples], usize::MAX, &mut whole).1.expect("nothing fails");
+        let of_whole = run(None, &[samples], usize::MAX, &mut whole).1.expect("nothing fails");
         let (mark, _) = run(None, &lengths, stop, &mut parts);
         let report = run(mark, &lengths[..1], usize::MAX, &mut parts).1.expect("nothing fails");
         prop_assert_eq!(parts, whole);
         prop_assert_eq!(report.computed, samples as u64);
         prop_assert_eq!(report.read, samples as u64);
+        prop_assert_eq!(report.outlying_values, of_whole.outlying_values);
     }
 }
 
@@ -136,7 +139,11 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(20))]
     #[test]
     fn a_live_series_that_broke_off_between_two_tiles_goes_on(samples in 300usize..900, stop in 1usize..20) {
-        let values: Vec<f64> = (0..samples).map(|i| if hash(i as u64) < 0.02 { f64::NAN } else { hash(i as u64) }).collect();
+        let values: Vec<f64> = (0..samples).map(|i| match hash(i as u64) {
+            h if h < 0.02 => f64::NAN,
+            h if h < 0.03 => h + 20.0,
+            h => h,
+        }).collect();
         let run = |before: Option<SampleMark>, live: bool, blocks: usize, given: &mut Vec<u32>| {
             let source = FakeSamples::new(values.clone(), 1, vec![7]);
             let options = SeriesOptions { live, before, ..SeriesOptions::default() };
