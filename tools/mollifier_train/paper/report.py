@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import platform
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -540,9 +541,8 @@ def write(path: Path, images: Path, results: study.Results, asked: Sequence[Cell
         trials=len(study.TRIALS),
         tuning_steps=", ".join(f"{p} {s}" for p, s in study.TUNING_STEPS.items()),
         steps=", ".join(f"{p} {s}" for p, s in study.STEPS.items()),
-        machine=f"{processor()}, Python {platform.python_version()}, JAX {jax.__version__}",
+        ran=where_it_ran(results),
         hash=hashlib.sha256(results_path.read_bytes()).hexdigest()[:12] if results_path.exists() else "-",
-        date=time.strftime("%Y-%m-%d"),
         results=relative(results_path, path.parent),
     )
     path.write_text(text, encoding="utf-8")
@@ -573,6 +573,18 @@ def amortised_table(results: study.Results) -> str:
         return "Not run yet."
     header = ["problem", "what", "correlation of lambda, seeds 0 / 1 / 2", "relative L2", "processor seconds", "MB"]
     return markdown(header, lines)
+
+
+def here() -> str:
+    """Day, machine and versions, for a cell that ran just now."""
+    versions = f"Python {platform.python_version()}, JAX {jax.__version__}"
+    return f"{time.strftime('%Y-%m-%d')}, {processor()}, {versions}"
+
+
+def where_it_ran(results: study.Results) -> str:
+    """On which days and machines the cells ran, most cells first."""
+    ran = Counter(row.get("ran", "unknown") for row in results.values()).most_common()
+    return "; ".join(f"{what} ({count} cells)" for what, count in ran) or "nothing ran yet"
 
 
 def processor() -> str:

@@ -57,6 +57,8 @@ def one_line(row: dict[str, Any]) -> str:
     """What a cell came to."""
     if "error" in row:
         return f"failed: {row['error']}"
+    if "process_seconds" in row:
+        return f"correlation {row['correlation']:.3f}, {row['process_seconds']:.2f} s of a processor"
     history = row["history"]
     score = f"correlation {history[-1].get('net', history[-1].get('direct', 0)):.3f}, " if history else ""
     cap = ", capped" if row["capped"] else ""
@@ -114,7 +116,7 @@ def reproduce(
             if not running:
                 break
             for future in wait(running, return_when=FIRST_COMPLETED).done:
-                cell, row = running.pop(future), future.result()
+                cell, row = running.pop(future), future.result() | {"ran": report.here()}
                 failures += "error" in row
                 with results_path.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(row) + "\n")

@@ -145,7 +145,7 @@ def further(results: Results) -> Iterator[Cell]:
 
 
 MODELS = {
-    "langevin": ("langevin-closed-form",),
+    "langevin": ("langevin-closed-form", "langevin"),
     "heat": ("heat-closed-form", "heat"),
     "reaction-diffusion": ("reaction-diffusion-closed-form", "reaction-diffusion"),
 }
