@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 
+use super::convolution::WIDEST;
 use crate::kernel::Kernel;
 
 /// What an operator does at the border of its input.
@@ -33,6 +34,8 @@ pub(super) struct EdgeBlock {
     pub(super) samples: core::ops::Range<usize>,
     /// Rows of taps, one for each sample, one column for each position; zero where a position does not read it.
     pub(super) taps: Vec<f32>,
+    /// Columns of these rows: those of a vector at least, so that few positions take no longer than many.
+    pub(super) pitch: usize,
 }
 
 impl AxisTaps {
@@ -81,14 +84,15 @@ impl AxisTaps {
         };
         let first = range.clone().map(|i| reads(i).start).min().unwrap_or(0);
         let end = range.clone().map(|i| reads(i).end).max().unwrap_or(first);
-        let mut taps = alloc::vec![0.0; (end - first) * range.len()];
+        let pitch = if range.is_empty() { 0 } else { range.len().max(WIDEST) };
+        let mut taps = alloc::vec![0.0; (end - first) * pitch];
         for (column, i) in range.clone().enumerate() {
             let (from, own) = self.at(i, n);
             for (k, tap) in own.iter().enumerate() {
-                taps[(from - first + k) * range.len() + column] = *tap;
+                taps[(from - first + k) * pitch + column] = *tap;
             }
         }
-        EdgeBlock { range, samples: first..end, taps }
+        EdgeBlock { range, samples: first..end, taps, pitch }
     }
 
     pub(super) fn interior(&self) -> &[f32] {

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use super::axis::{AxisTaps, Border, EdgeBlock};
+use super::convolution::WIDEST;
 use super::line::correlate;
 use super::pass::{Level, Span, weighted_rows};
 use super::place::Place;
@@ -114,8 +115,16 @@ impl Horizontal {
                 span.taps = &row[edge.samples.clone()];
             }
             let spans = &spans[..rows.len() / width];
-            let columns = edge.range.len();
-            weighted_rows(level, &edge.taps, columns, spans, columns, &mut out[edge.range.start..], pitch);
+            let (columns, from) = (edge.range.len(), edge.range.start);
+            if columns == edge.pitch {
+                weighted_rows(level, &edge.taps, columns, spans, columns, &mut out[from..], pitch);
+                continue;
+            }
+            let mut whole = [0.0; MOST_ROWS * WIDEST];
+            weighted_rows(level, &edge.taps, WIDEST, spans, WIDEST, &mut whole, WIDEST);
+            for (i, row) in whole.chunks_exact(WIDEST).take(spans.len()).enumerate() {
+                out[i * pitch + from..][..columns].copy_from_slice(&row[..columns]);
+            }
         }
     }
 }
