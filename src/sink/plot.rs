@@ -125,9 +125,10 @@ pub(super) fn draw_series(info: &SeriesInfo, channels: &[Envelope]) -> Canvas {
             canvas.text(&text, (left, y - 11), Alignment::Left, PLAIN, INK);
         }
     }
+    let time = if info.start == 0.0 { "time" } else { "time since the first sample" };
     let axis = match unit {
-        Some(unit) => format!("time ({})", pretty_unit(unit)),
-        None if info.step.is_some() => "time".to_owned(),
+        Some(unit) => format!("{time} ({})", pretty_unit(unit)),
+        None if info.step.is_some() => time.to_owned(),
         None => "sample".to_owned(),
     };
     canvas.text(&axis, (left + PLOT_WIDTH / 2, top + height + 38), Alignment::Center, PLAIN, INK);
