@@ -114,6 +114,8 @@ def test_a_person_watches_a_sensor(tmp_path: Path, run: tuple[str, subprocess.Po
         page.keyboard.press("+")
         until(lambda: state()[0] is not None, "a shorter time")
         span = state()[0]
+        # What is drawn is asked for anew after each key.
+        until(lambda: state()[3] - state()[2] <= span + 2, "the shorter time is there")
         first = state()[2]
         until(lambda: state()[2] > first + 20, "it scrolls")
         assert state()[3] - state()[2] <= span + 2
