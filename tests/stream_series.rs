@@ -145,6 +145,21 @@ fn what_stands_out_is_missing_and_counted() {
     assert_ne!(kept, found);
 }
 
+/// A missing sample is filled from what is behind it, among which one that stands out shows a few samples later only.
+#[test]
+fn beside_a_glitch_the_hop_does_not_show() {
+    let options = |hop| SeriesOptions { hop, ..SeriesOptions::default() };
+    for shift in 0..16 {
+        for behind in 1..4 {
+            let mut values: Vec<f64> = (0..600).map(|i| (f64::from(i) / 60.0).sin() + 0.01 * hash(i as u64)).collect();
+            values[300 + shift] = f64::NAN;
+            values[300 + shift + behind] = 9.0;
+            let run = |hop| run(Box::new(FakeSamples::new(values.clone(), 1, vec![1])), &options(hop)).0;
+            assert_eq!(bits(&run(1)), bits(&run(256)), "{shift}, {behind}");
+        }
+    }
+}
+
 #[test]
 fn every_channel_is_by_itself() {
     let (a, b) = (signal(900, 1), signal(1800, 1).split_off(900));

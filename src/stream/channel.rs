@@ -102,11 +102,12 @@ impl Channel {
     /// Let samples be missing.
     fn remove(&mut self, index: u64, count: usize) {
         let at = self.at(index);
-        if self.held[..at].iter().all(|v| v.is_nan()) && index == self.base {
-            self.offset = None;
-        }
         self.values[at..at + count].fill(f64::NAN);
         let mut held = if at > 0 { self.held[at - 1] } else { f64::NAN };
+        if held.is_nan() {
+            // They were the first: nothing has been computed from them.
+            self.offset = None;
+        }
         for (value, hold) in self.values[at..].iter().zip(&mut self.held[at..]) {
             held = if value.is_finite() { *value } else { held };
             *hold = held;
@@ -153,7 +154,8 @@ impl Channel {
         if self.judged < end {
             return false;
         }
-        let last = self.values.len().saturating_sub(REACH);
+        // Filled from what is judged: a sample that stands out fills none.
+        let last = self.at(self.judged).saturating_sub(REACH);
         self.values[last.min(self.at(end))..self.at(end)].iter().all(|v| v.is_finite())
     }
 
