@@ -8,25 +8,57 @@ const SLACK: f64 = 0.01;
 /// Contrasts whose squares and reciprocals single precision still holds.
 const HELD: std::ops::RangeInclusive<f64> = 1e-9..=1e9;
 
-/// The dimensionless groups that a run knows.
-const GROUPS: [&str; 7] = [
-    "noise/std(u)",
-    "std(phi)",
-    "kappa/h^2",
-    "mobility/(k h^2)",
-    "k dt",
-    "lambda dt/h^2",
-    "long/short side of a pixel",
+/// What a run was computed with, and what came of it.
+struct Run<'a> {
+    contract: &'a Contract,
+    givens: &'a Givens,
+    noise: Option<f64>,
+    lambda: Option<f64>,
+    report: &'a Report,
+}
+
+/// The value of a dimensionless group in a run; `None` where it is not known.
+type Value = fn(&Run<'_>) -> Option<f64>;
+
+/// The groups that there are.
+const GROUPS: [(&str, Value); 7] = [
+    ("noise/std(u)", |run| run.noise_over_field()),
+    ("std(phi)", |run| run.report.contrast()),
+    ("kappa/h^2", |run| Some(run.constant("kappa")? / run.area()?)),
+    ("mobility/(k h^2)", |run| Some(run.constant("mobility")? / (run.constant("k")? * run.area()?))),
+    ("k dt", |run| Some(run.constant("k")? * run.givens.time_step)),
+    ("lambda dt/h^2", |run| Some(run.lambda? * run.givens.time_step / run.area()?)),
+    ("long/short side of a pixel", |run| Some(run.givens.spacing.iter().copied().reduce(f64::max)? / run.shortest()?)),
 ];
+
+impl Run<'_> {
+    fn constant(&self, name: &str) -> Option<f64> {
+        let input = self.contract.inputs.iter().find(|i| i.name == name && i.role == InputRole::Constant)?;
+        self.givens.constants.get(name).copied().or(input.default)
+    }
+
+    fn shortest(&self) -> Option<f64> {
+        self.givens.spacing.iter().copied().reduce(f64::min)
+    }
+
+    fn area(&self) -> Option<f64> {
+        Some(self.shortest()?.powi(2))
+    }
+
+    fn noise_over_field(&self) -> Option<f64> {
+        let (noise, contrast) = (self.noise.or(self.report.noise()).unwrap_or(0.0), self.report.contrast()?);
+        // The contrast of the field itself.
+        let field = (contrast.powi(2) - noise.powi(2)).max((0.1 * contrast).powi(2)).sqrt();
+        Some(noise / field)
+    }
+}
 
 /// What is wrong with the ranges that a spec names: no run would ever warn of a group that it does not know.
 pub(crate) fn unknown_group(contract: &Contract) -> Option<String> {
-    let range = contract.trained.iter().find(|range| !GROUPS.contains(&range.group.as_str()))?;
-    Some(format!(
-        "tested: got the group `{}`, expected one of {}",
-        range.group,
-        GROUPS.map(|g| format!("`{g}`")).join(", ")
-    ))
+    let is_known = |name: &str| GROUPS.iter().any(|(group, _)| *group == name);
+    let range = contract.trained.iter().find(|range| !is_known(&range.group))?;
+    let known = GROUPS.map(|(group, _)| format!("`{group}`")).join(", ");
+    Some(format!("tested: got the group `{}`, expected one of {known}", range.group))
 }
 
 /// Warnings about everything that is outside, each one sentence. `noise` is the given one, `lambda` the median of what
@@ -52,8 +84,10 @@ pub(crate) fn outside(
         )),
         Some(_) => {}
     }
+    let run = Run { contract, givens, noise, lambda, report };
     for range in &contract.trained {
-        let Some(value) = group(&range.group, contract, givens, noise, lambda, report) else { continue };
+        let group = GROUPS.iter().find(|(group, _)| *group == range.group);
+        let Some(value) = group.and_then(|(_, value)| value(&run)) else { continue };
         if value < range.low * (1.0 - SLACK) || value > range.high * (1.0 + SLACK) {
             let expected = if range.low == range.high {
                 format!("at {}", range.low)
@@ -64,38 +98,6 @@ pub(crate) fn outside(
         }
     }
     warnings
-}
-
-/// The value of a dimensionless group in this run; `None` for one that is not known here.
-fn group(
-    group: &str,
-    contract: &Contract,
-    givens: &Givens,
-    noise: Option<f64>,
-    lambda: Option<f64>,
-    report: &Report,
-) -> Option<f64> {
-    let constant = |name: &str| {
-        let input = contract.inputs.iter().find(|i| i.name == name && i.role == InputRole::Constant)?;
-        givens.constants.get(name).copied().or(input.default)
-    };
-    let shortest = givens.spacing.iter().copied().reduce(f64::min)?;
-    let area = shortest.powi(2);
-    match group {
-        "noise/std(u)" => {
-            let (noise, contrast) = (noise.or(report.noise()).unwrap_or(0.0), report.contrast()?);
-            // The contrast of the field itself.
-            let field = (contrast.powi(2) - noise.powi(2)).max((0.1 * contrast).powi(2)).sqrt();
-            Some(noise / field)
-        }
-        "std(phi)" => report.contrast(),
-        "kappa/h^2" => Some(constant("kappa")? / area),
-        "mobility/(k h^2)" => Some(constant("mobility")? / (constant("k")? * area)),
-        "k dt" => Some(constant("k")? * givens.time_step),
-        "lambda dt/h^2" => Some(lambda? * givens.time_step / area),
-        "long/short side of a pixel" => Some(givens.spacing.iter().copied().reduce(f64::max)? / shortest),
-        _ => None,
-    }
 }
 
 /// Two significant digits.

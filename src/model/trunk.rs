@@ -176,26 +176,19 @@ impl Trunk {
     /// Refuse a front end of other channels or axes: with other radii the same network would give other values.
     pub(super) fn check(&self, names: &[&str], axes: usize) -> Result<(), ModelError> {
         let channels = names.len();
-        if (self.channels, self.axes) == (channels, axes) {
-            let trained = self.features.iter().flatten().map(String::as_str);
-            return match names.iter().zip(trained).find(|(name, trained)| *name != trained) {
-                None => Ok(()),
-                Some((name, trained)) => Err(self.error(
-                    FEATURES,
-                    format!(
-                        "got a front end that gives {name}, expected {trained}: the radii that the trunk was trained with"
-                    ),
-                )),
-            };
-        }
-        Err(self.error(
-            FEATURES,
-            format!(
-                "got a trunk for {} channels over {} axes, expected {channels} channels over {axes}: those of the \
-                 front end",
+        if (self.channels, self.axes) != (channels, axes) {
+            let message = format!(
+                "got a trunk for {} channels over {} axes, expected {channels} channels over {axes}: those of the front end",
                 self.channels, self.axes
-            ),
-        ))
+            );
+            return Err(self.error(FEATURES, message));
+        }
+        let trained = self.features.iter().flatten();
+        let Some((name, trained)) = names.iter().zip(trained).find(|(name, trained)| *name != trained) else {
+            return Ok(());
+        };
+        let message = "the radii that the trunk was trained with";
+        Err(self.error(FEATURES, format!("got a front end that gives {name}, expected {trained}: {message}")))
     }
 
     /// Its delta and log_std on `features`, both maps.
