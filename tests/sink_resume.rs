@@ -247,6 +247,24 @@ fn a_power_cut_at_any_byte_costs_maps_but_never_makes_wrong_ones() -> Outcome {
 }
 
 #[test]
+fn a_journal_with_zeros_anywhere_in_its_start_is_still_the_runs_own() -> Outcome {
+    let dir = tempfile::tempdir()?;
+    let expected = whole(dir.path(), &[Format::Npy])?;
+    for end in 1..=16 {
+        for start in 0..end {
+            let kept = interrupted(&[Format::Npy], 3, &expected, |dir| {
+                let path = dir.join("journal.jsonl");
+                let mut bytes = fs::read(&path)?;
+                bytes[start..end].fill(0);
+                fs::write(path, bytes)
+            })?;
+            assert_eq!(kept, 0, "bytes {start} to {end}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
 fn what_one_format_lost_another_one_has() -> Outcome {
     let formats = [Format::Tiff, Format::Csv, Format::Npy];
     let dir = tempfile::tempdir()?;

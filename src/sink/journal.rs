@@ -73,8 +73,8 @@ pub(super) fn is_journal(path: &Path) -> Option<bool> {
     let mut start = Vec::new();
     let file = File::open(path).ok()?;
     file.take(START.len() as u64).read_to_end(&mut start).ok()?;
-    // A power cut may leave zeros where nothing had been written yet.
-    Some(START.starts_with(&start) || start.iter().all(|b| *b == 0))
+    // A power cut may leave zeros wherever nothing had been written yet.
+    Some(start.iter().zip(START).all(|(got, expected)| [0, *expected].contains(got)))
 }
 
 /// A further line: one block that is complete in every part.
