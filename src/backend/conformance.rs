@@ -232,9 +232,11 @@ fn with_flow(case: &Case) -> Outcome {
     let Some(given) = given else { return refused("left to tract") };
     let mut outputs: Vec<Vec<f32>> = case.expected.iter().map(|e| vec![f32::NAN; e.len()]).collect();
     let mut flow = parts.flow;
+    let whole = flow::Strip::whole(flow.columns());
     flow.run(
         &given.iter().map(Vec::as_slice).collect::<Vec<_>>(),
         &|_, _, _, _| unreachable!("all of it is given"),
+        &whole,
         &mut outputs.iter_mut().map(Vec::as_mut_slice).collect::<Vec<_>>(),
     );
     let got: Vec<ArrayD<f64>> = outputs

@@ -5,10 +5,12 @@ mod conformance;
 mod flow;
 #[cfg(feature = "ort")]
 mod ort;
+mod spans;
 mod tract;
 
 #[cfg(feature = "ort")]
 pub use ort::{Ort, Provider};
+pub use spans::{Span, split_axis};
 pub use tract::{PlainTract, Tract};
 
 use ndarray::{ArrayViewD, ArrayViewMutD};
@@ -79,8 +81,9 @@ impl Tiling {
     }
 }
 
-/// Gives the rows of a plan's inputs: (input, plane, row, where its values go). A plane is a frame of the window.
-pub type Rows<'a> = &'a dyn Fn(usize, usize, usize, &mut [f32]);
+/// Gives rows of a plan's inputs: (input, plane, [row, first column], where its values go). A plane is a frame of the
+/// window.
+pub type Rows<'a> = &'a dyn Fn(usize, usize, [usize; 2], &mut [f32]);
 
 /// A model or fit bound to a backend and a shape. One thread runs it at a time; a worker has its own.
 pub trait Plan: Send {
@@ -101,13 +104,18 @@ pub trait Plan: Send {
         outputs: &mut [ArrayViewMutD<'_, f32>],
     ) -> Result<(), BackendError>;
 
+    /// Pixels computed for each one of the tile: more than one where it is computed in parts that overlap.
+    fn computed(&self) -> f64 {
+        1.0
+    }
+
     /// The inputs, by number, of which [`run_by_rows`](Self::run_by_rows) asks for rows; none for most engines.
     fn by_rows(&self) -> &[usize] {
         &[]
     }
 
     /// As [`run`](Self::run), but for the inputs of [`by_rows`](Self::by_rows): whatever stands in their place in
-    /// `inputs` is not looked at, and `rows` is asked for each of their rows once, from top to bottom.
+    /// `inputs` is not looked at, and `rows` is asked for their rows, from top to bottom, whole or strip by strip.
     ///
     /// # Errors
     /// As [`run`](Self::run).

@@ -8,8 +8,8 @@ use tract_onnx::pb;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::plan::SimpleState;
 
-use super::flow::{Cut, Flow, Given, cut, groups_of_rows, shapes};
-use super::{Backend, BackendError, Plan, Rows, Tiling, check_shapes, fit_shapes, tensor_shape};
+use super::flow::{Cut, Flow, Given, Strip, cut, groups_of_rows, shapes};
+use super::{Backend, BackendError, Plan, Rows, Span, Tiling, check_shapes, fit_shapes, split_axis, tensor_shape};
 use crate::graph::{merge_twins, prune};
 use crate::model::{Fit, Model};
 
@@ -36,8 +36,8 @@ impl Backend for Tract {
         let cell = model.contract.alignment.first().copied().unwrap_or(1);
         let align = cell * groups.iter().max().copied().unwrap_or(1);
         let more = cell * groups.iter().map(|rows| rows - 1).sum::<usize>();
-        // Rows go through one after the other: a tile's height costs nothing.
-        Tiling { largest: [1 << 20, 4096], align: [align, 1], more: [more, 0] }
+        // Rows go through one after the other, and wide ones in strips: a tile's size costs nothing.
+        Tiling { largest: [1 << 20, 1 << 20], align: [align, 1], more: [more, 0] }
     }
 
     fn prepare(&self, model: &Model, tile: &[usize]) -> Result<Box<dyn Plan>, BackendError> {
@@ -98,8 +98,32 @@ impl State {
     }
 }
 
+/// Columns that are computed at a time at most: so many, or so many halos where that is more. Of so many columns the rows
+/// between the operators are kept, and each strip computes a halo on both sides that is dropped.
+const STRIP: usize = 1280;
+const STRIP_IN_HALOS: usize = 12;
+
+/// The columns of a strip, and the strips of tiles that are computed row by row.
+fn strips(model: &Model, tile: &[usize], own: Own) -> (usize, Vec<Strip>) {
+    let width = tile.last().copied().unwrap_or(0);
+    let strip = |Span { origin, keep }| Strip { origin, keep, width };
+    if own != Own::ByRows || tile.len() != 2 {
+        return (width, vec![strip(Span { origin: 0, keep: 0..width })]);
+    }
+    let tiling = Tract.tiling(model);
+    let (halo, align) = (tiling.halo(&model.contract)[1], tiling.alignment(&model.contract)[1]);
+    let least = model.contract.min_size.get(1).copied().unwrap_or(0);
+    let (columns, spans) = split_axis(width, STRIP.max(STRIP_IN_HALOS * halo), halo, align, least);
+    (columns, spans.into_iter().map(strip).collect())
+}
+
 fn prepare(model: &Model, tile: &[usize], own: Own) -> Result<Box<dyn Plan>, BackendError> {
-    let (mut proto, dropped) = model.restricted(tile).ok_or_else(|| BackendError::TooSmall {
+    let (columns, strips) = strips(model, tile, own);
+    let mut part = tile.to_vec();
+    part.pop();
+    part.push(columns);
+    let part = part.as_slice();
+    let (mut proto, dropped) = model.restricted(part).ok_or_else(|| BackendError::TooSmall {
         what: model.name.clone(),
         got: tile.to_vec(),
         expected: model.smallest(),
@@ -110,15 +134,15 @@ fn prepare(model: &Model, tile: &[usize], own: Own) -> Result<Box<dyn Plan>, Bac
         message,
     };
     let engine = |what: &'static str| move |e: TractError| failed(what, format!("{e:#}"));
-    let inputs: Vec<Vec<usize>> =
-        model.contract.inputs.iter().map(|i| tensor_shape(&model.contract, i, tile)).collect();
-    let bound = |proto: &pb::ModelProto| bound(proto, &inputs);
+    let [inputs, of_part] = [tile, part]
+        .map(|tile| model.contract.inputs.iter().map(|i| tensor_shape(&model.contract, i, tile)).collect::<Vec<_>>());
+    let bound = |proto: &pb::ModelProto| bound(proto, &of_part);
     let prepared = |proto: &pb::ModelProto| -> TractResult<State> { State::new(bound(proto)?.into_optimized()?) };
     let mut output = vec![1];
     output.extend_from_slice(tile);
     let outputs = vec![output; model.contract.outputs.len()];
     let names = model.contract.inputs.iter().map(|i| i.name.clone()).collect();
-    let shape = Shape { names, inputs: inputs.clone(), outputs, dropped };
+    let shape = Shape { names, inputs, outputs, dropped };
     // What a front end gives beside its contract's outputs is for a trunk.
     if let Some(graph) = proto.graph.as_mut() {
         graph.output.truncate(model.contract.outputs.len());
@@ -127,7 +151,7 @@ fn prepare(model: &Model, tile: &[usize], own: Own) -> Result<Box<dyn Plan>, Bac
     if own != Own::Nothing
         && let Some(graph) = proto.graph.clone()
     {
-        let named = || model.contract.inputs.iter().map(|i| i.name.clone()).zip(inputs.iter().cloned());
+        let named = || model.contract.inputs.iter().map(|i| i.name.clone()).zip(of_part.iter().cloned());
         let shapes = match shapes(&graph, named()) {
             Ok(shapes) => shapes,
             Err(_) => {
@@ -136,7 +160,7 @@ fn prepare(model: &Model, tile: &[usize], own: Own) -> Result<Box<dyn Plan>, Bac
                 shapes
             }
         };
-        let parts = cut(graph, &model.contract.banks, &shape.dropped, &shapes, tile, own == Own::ByRows)
+        let parts = cut(graph, &model.contract.banks, &shape.dropped, &shapes, part, own == Own::ByRows)
             .map_err(|e| failed("binding the banks", e.to_string()))?;
         if let Some(Cut { flow, given, by_rows, rest }) = parts {
             let small = !rest.output.is_empty();
@@ -146,8 +170,12 @@ fn prepare(model: &Model, tile: &[usize], own: Own) -> Result<Box<dyn Plan>, Bac
                 // Of what the rest reads it needs all.
                 return prepare(model, tile, Own::Whole);
             }
-            return Ok(Box::new(TractPlan { shape, work: Work::Flow { flow: Box::new(flow), given, by_rows, rest } }));
+            let flow = Box::new(flow);
+            return Ok(Box::new(TractPlan { shape, work: Work::Flow { flow, given, by_rows, rest, strips } }));
         }
+    }
+    if strips.len() > 1 {
+        return prepare(model, tile, Own::Whole);
     }
     if let Some(graph) = proto.graph.as_mut() {
         merge_twins(graph);
@@ -218,7 +246,7 @@ enum Work {
     /// tract the whole graph.
     Whole(State),
     /// The flow all maps, tract the small rest: gains, steps, noise.
-    Flow { flow: Box<Flow>, given: Vec<Given>, by_rows: Vec<usize>, rest: Option<State> },
+    Flow { flow: Box<Flow>, given: Vec<Given>, by_rows: Vec<usize>, rest: Option<State>, strips: Vec<Strip> },
 }
 
 struct TractPlan {
@@ -244,17 +272,27 @@ impl Plan for TractPlan {
     ) -> Result<(), BackendError> {
         // Inputs that were bound by rows are here as a whole.
         let columns = self.shape.outputs.first().and_then(|o| o.last()).copied().unwrap_or(1);
-        let rows = |input: usize, plane: usize, row: usize, out: &mut [f32]| {
+        let rows = |input: usize, plane: usize, [y, x]: [usize; 2], out: &mut [f32]| {
             let view = &inputs[input];
             let height = view.shape().iter().rev().nth(1).copied().unwrap_or(1);
-            let from = (plane * height + row) * columns;
+            let from = (plane * height + y) * columns + x;
             match view.as_slice() {
-                Some(values) => out.copy_from_slice(&values[from..from + columns]),
+                Some(values) => out.copy_from_slice(&values[from..from + out.len()]),
                 None => out.iter_mut().zip(view.iter().skip(from)).for_each(|(o, v)| *o = *v),
             }
         };
         check_shapes(&self.shape.names, &self.shape.inputs, inputs, &[], &self.shape.outputs, outputs)?;
         self.compute(inputs, &rows, outputs)
+    }
+
+    fn computed(&self) -> f64 {
+        match &self.work {
+            Work::Whole(_) => 1.0,
+            Work::Flow { flow, strips, .. } => {
+                let kept: usize = strips.iter().map(|s| s.keep.len()).sum();
+                (strips.len() * flow.columns()) as f64 / kept as f64
+            }
+        }
     }
 
     fn by_rows(&self) -> &[usize] {
@@ -285,7 +323,9 @@ impl TractPlan {
     ) -> Result<(), BackendError> {
         match &mut self.work {
             Work::Whole(state) => run_whole(state, inputs, outputs),
-            Work::Flow { flow, given, rest, .. } => run_flow(flow, given, rest.as_mut(), inputs, rows, outputs),
+            Work::Flow { flow, given, rest, strips, .. } => {
+                run_flow(flow, given, rest.as_mut(), strips, inputs, rows, outputs)
+            }
         }
     }
 }
@@ -305,6 +345,7 @@ fn run_flow(
     flow: &mut Flow,
     given: &[Given],
     rest: Option<&mut State>,
+    strips: &[Strip],
     inputs: &[ArrayViewD<'_, f32>],
     rows: Rows<'_>,
     outputs: &mut [ArrayViewMutD<'_, f32>],
@@ -324,7 +365,9 @@ fn run_flow(
     for output in outputs {
         slices.push(output.as_slice_mut().ok_or_else(scattered)?);
     }
-    flow.run(&values, rows, &mut slices);
+    for strip in strips {
+        flow.run(&values, rows, strip, &mut slices);
+    }
     Ok(())
 }
 
@@ -342,12 +385,32 @@ mod tests {
 
     #[test]
     fn inputs_by_rows_give_the_same_bits_as_whole_ones() {
+        by_rows_are_as_whole_ones(&shipped(), [43, 43]);
+    }
+
+    /// Few rows, so that it does not take long.
+    #[test]
+    fn wide_frames_in_strips_give_the_same_bits_as_whole_ones() {
+        let wide: Vec<Model> = shipped().into_iter().filter(|m| m.smallest().len() == 2).collect();
+        for more in [STRIP + 37, 3 * STRIP + 2] {
+            let [rows, columns] = [1, more];
+            by_rows_are_as_whole_ones(&wide, [rows, columns]);
+            for model in &wide {
+                let tile = [model.smallest()[0] + rows, model.smallest()[1] + columns];
+                let computed = Tract.prepare_by_rows(model, &tile).expect("a plan").computed();
+                assert!(computed > 1.0 && computed < 1.3, "{}: {computed} for each pixel kept", model.name);
+            }
+        }
+    }
+
+    /// Tiles larger than the smallest by `more` rows and columns.
+    fn by_rows_are_as_whole_ones(models: &[Model], more: [usize; 2]) {
         let mut compared = 0;
-        for model in shipped() {
-            let tile: Vec<usize> = model.smallest().iter().map(|n| n + 43).collect();
+        for model in models {
+            let tile: Vec<usize> = model.smallest().iter().zip(more).map(|(n, more)| n + more).collect();
             let inputs = model.made_up_inputs(&tile, true);
             let whole: Vec<_> = inputs.iter().map(|a| a.view()).collect();
-            let mut by_rows = Tract.prepare_by_rows(&model, &tile).expect("a plan");
+            let mut by_rows = Tract.prepare_by_rows(model, &tile).expect("a plan");
             // Everything that is a map comes by rows, but in series.
             let maps = inputs.iter().enumerate().filter(|(_, a)| tile.len() == 2 && a.shape().ends_with(&tile));
             assert_eq!(by_rows.by_rows(), maps.map(|(i, _)| i).collect::<Vec<_>>(), "{}", model.name);
@@ -357,15 +420,15 @@ mod tests {
             });
             let given: Vec<_> = given.collect();
             let asked = std::cell::RefCell::new(std::collections::HashSet::new());
-            let rows = |input: usize, plane: usize, row: usize, out: &mut [f32]| {
-                assert!(asked.borrow_mut().insert((input, plane, row)), "asked twice for {input}, {plane}, {row}");
+            let rows = |input: usize, plane: usize, [y, x]: [usize; 2], out: &mut [f32]| {
+                assert!(asked.borrow_mut().insert((input, plane, y, x)), "asked twice for {input}, {plane}, {y}, {x}");
                 let values = inputs[input].as_slice().expect("row-major");
-                out.copy_from_slice(&values[(plane * tile[0] + row) * tile[1]..][..tile[1]]);
+                out.copy_from_slice(&values[(plane * tile[0] + y) * tile[1] + x..][..out.len()]);
             };
             let shape: Vec<usize> = [1].iter().chain(&tile).copied().collect();
             let empty = || vec![ndarray::ArrayD::<f32>::zeros(shape.clone()); model.contract.outputs.len()];
             let mut results = [empty(), empty(), empty()];
-            let mut whole_plan = Tract.prepare(&model, &tile).expect("a plan");
+            let mut whole_plan = Tract.prepare(model, &tile).expect("a plan");
             for (k, outputs) in results.iter_mut().enumerate() {
                 let mut views: Vec<_> = outputs.iter_mut().map(|a| a.view_mut()).collect();
                 match k {

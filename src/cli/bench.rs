@@ -17,6 +17,7 @@ use serde::Serialize;
 use super::args::BenchArgs;
 use super::backends::backends;
 use super::failure::misuse;
+use super::planner::Tidy;
 use super::say;
 
 /// Runs before the first that counts, runs at least and at most, and how long at least.
@@ -34,6 +35,8 @@ struct Row {
     threads: usize,
     median_ms: f64,
     p99_ms: f64,
+    /// Pixels or samples computed for each one that is kept.
+    computed_per_kept: f64,
     /// `null` where the system does not tell.
     peak_rss_bytes: Option<u64>,
 }
@@ -53,8 +56,8 @@ pub(crate) fn bench(args: &BenchArgs) -> Result<()> {
     let mut rows = Vec::new();
     for backend in backends(&args.backend, args.ort_library.as_deref())? {
         let threads = usize::from(args.threads);
-        let mut times = if series {
-            time_series(&model, backend.as_ref(), &size)?
+        let (mut times, computed_per_kept) = if series {
+            (time_series(&model, backend.as_ref(), &size)?, 1.0)
         } else {
             time_fields(&model, backend.as_ref(), [size[0], size[1]], threads)?
         };
@@ -67,6 +70,7 @@ pub(crate) fn bench(args: &BenchArgs) -> Result<()> {
             threads: if series { 1 } else { threads },
             median_ms: at(0.5),
             p99_ms: at(0.99),
+            computed_per_kept,
             peak_rss_bytes: peak_memory_bytes(),
         });
     }
@@ -74,12 +78,12 @@ pub(crate) fn bench(args: &BenchArgs) -> Result<()> {
         say(&serde_json::to_string_pretty(&rows)?)?;
         return Ok(());
     }
-    say("model, backend, size, threads, median ms, 99 % ms, peak MiB (simulated input)")?;
+    say("model, backend, size, threads, median ms, 99 % ms, computed per kept, peak MiB (simulated input)")?;
     for r in rows {
         let peak = r.peak_rss_bytes.map_or("-".into(), |b| (b >> 20).to_string());
         say(&format!(
-            "{}, {}, {}, {}, {:.3}, {:.3}, {peak}",
-            r.model, r.backend, r.size, r.threads, r.median_ms, r.p99_ms
+            "{}, {}, {}, {}, {:.3}, {:.3}, {:.2}, {peak}",
+            r.model, r.backend, r.size, r.threads, r.median_ms, r.p99_ms, r.computed_per_kept
         ))?;
     }
     Ok(())
@@ -108,8 +112,9 @@ fn time_series(model: &Model, backend: &dyn Backend, size: &[usize]) -> Result<V
 }
 
 /// Through the whole stream: what is found out about each frame, windows, tiles and stitching are part of what a user
-/// waits for. The time of a map is that since the one as many maps before as there are threads, over their number.
-fn time_fields(model: &Model, backend: &dyn Backend, shape: [usize; 2], threads: usize) -> Result<Vec<f64>> {
+/// waits for. The time of a map is that since the one as many maps before as there are threads, over their number. Also
+/// the pixels computed for each one that is kept.
+fn time_fields(model: &Model, backend: &dyn Backend, shape: [usize; 2], threads: usize) -> Result<(Vec<f64>, f64)> {
     let contract = &model.contract;
     let made_up = model.made_up_inputs(&shape, false);
     let mut givens = Givens {
@@ -146,14 +151,14 @@ fn time_fields(model: &Model, backend: &dyn Backend, shape: [usize; 2], threads:
     let start = Instant::now();
     let (mut times, mut ends) = (Vec::new(), vec![start; threads]);
     let source = Box::new(Simulated { info, frames, next: 0 });
-    run_fields(&Engine { model, backend }, source, &options, &mut |map: &Map<'_>| {
+    let report = run_fields(&Tidy(Engine { model, backend }), source, &options, &mut |map: &Map<'_>| {
         let (now, slot) = (Instant::now(), map.progress.computed as usize % threads);
         times.push(1e3 * now.duration_since(ends[slot]).as_secs_f64() / threads as f64);
         ends[slot] = now;
         stop.store(enough(times.len(), start), Ordering::Release);
         Ok(())
     })?;
-    Ok(times.split_off(WARM_UP))
+    Ok((times.split_off(WARM_UP), report.computed_per_kept))
 }
 
 /// The same few frames over and over.

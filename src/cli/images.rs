@@ -18,6 +18,7 @@ use super::failure::misuse;
 use super::input::{check_rendering, every};
 use super::maptable::MapTable;
 use super::output::{Announced, Expected, Outputs, refuse_another};
+use super::planner::Tidy;
 use super::progress::ProgressLine;
 use super::roi::Roi;
 use super::setting::{Setting, threads};
@@ -109,7 +110,7 @@ pub(crate) fn images(
         set.resumed = Some(kept);
     }
     let start = Instant::now();
-    let result = run_fields(&Engine { model, backend }, source, &options, &mut sink);
+    let result = run_fields(&Tidy(Engine { model, backend }), source, &options, &mut sink);
     sink.line.clear();
     let report = match result {
         Ok(report) => report,

@@ -18,6 +18,7 @@ mod libc;
 mod log;
 mod maptable;
 mod output;
+mod planner;
 mod progress;
 mod record;
 mod recorded;

@@ -132,6 +132,7 @@ impl Record<'_> {
             "maps": [],
             "tile": report.tile,
             "tiles": report.tiles,
+            "computed_per_kept": report.computed_per_kept,
             "banks_left_out": report.banks_left_out,
             "queue": { "capacity": report.queue_capacity, "most": report.most_queued },
             "latency_ms": percentiles(&report.latency),

@@ -7,7 +7,7 @@ use core::ops::Range;
 use super::axis::{AxisTaps, Border, EdgeBlock};
 use super::convolution::WIDEST;
 use super::line::correlate;
-use super::pass::{Level, Span, weighted_rows};
+use super::pass::{Level, Source, Span, weighted_rows};
 use super::place::Place;
 use crate::kernel::{Kernel, KernelError};
 
@@ -117,11 +117,11 @@ impl Horizontal {
             let spans = &spans[..rows.len() / width];
             let (columns, from) = (edge.range.len(), edge.range.start);
             if columns == edge.pitch {
-                weighted_rows(level, &edge.taps, columns, spans, columns, &mut out[from..], pitch);
+                weighted_rows(level, Source::straight(&edge.taps, columns), spans, columns, &mut out[from..], pitch);
                 continue;
             }
             let mut whole = [0.0; MOST_ROWS * WIDEST];
-            weighted_rows(level, &edge.taps, WIDEST, spans, WIDEST, &mut whole, WIDEST);
+            weighted_rows(level, Source::straight(&edge.taps, WIDEST), spans, WIDEST, &mut whole, WIDEST);
             for (i, row) in whole.chunks_exact(WIDEST).take(spans.len()).enumerate() {
                 out[i * pitch + from..][..columns].copy_from_slice(&row[..columns]);
             }
@@ -262,8 +262,13 @@ impl BoundBank {
                         *span = Span { first: from - base, taps };
                     }
                     let (to, spans) = (&mut scratch[..(end - y) * width], &spans[..end - y]);
-                    let from = &source[place.at(0, base.cast_signed(), 0)..];
-                    weighted_rows(self.level, from, place.row, spans, width, to, width);
+                    let from = Source {
+                        values: &source[place.rim..],
+                        stride: place.row,
+                        first: place.row_at(base.cast_signed()),
+                        ring: place.ring,
+                    };
+                    weighted_rows(self.level, from, spans, width, to, width);
                     to
                 } else {
                     &source[place.at(0, y.cast_signed(), 0)..][..width]

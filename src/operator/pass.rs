@@ -79,17 +79,34 @@ pub(super) struct Span<'a> {
     pub(super) taps: &'a [f32],
 }
 
-/// Weighted sums of rows: `out[r][x] = sum_k taps_r[k] * source[(first_r + k) * stride + x]`.
+/// The rows that a pass reads.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Source<'a> {
+    pub(super) values: &'a [f32],
+    /// Distance of neighbouring rows.
+    pub(super) stride: usize,
+    /// The row of memory that spans count from, within the ring.
+    pub(super) first: usize,
+    /// Rows of memory, behind which the first stands again; [`usize::MAX`] where none is used twice.
+    pub(super) ring: usize,
+}
+
+impl<'a> Source<'a> {
+    /// Rows in memory one after the other.
+    pub(super) fn straight(values: &'a [f32], stride: usize) -> Self {
+        Self { values, stride, first: 0, ring: usize::MAX }
+    }
+}
+
+/// Weighted sums of rows: `out[r][x] = sum_k taps_r[k] * source[first_r + k][x]`.
 ///
-/// With the row length as `stride` this is a vertical pass.
 /// Output row r starts at `r * pitch` of `out`.
 ///
 /// # Panics
 /// If `source` is shorter than what the spans reach, or `out` than the rows need, or the pitch than the width.
 pub(super) fn weighted_rows(
     level: Level,
-    source: &[f32],
-    stride: usize,
+    source: Source<'_>,
     spans: &[Span<'_>],
     width: usize,
     out: &mut [f32],
@@ -100,47 +117,42 @@ pub(super) fn weighted_rows(
     }
     assert!(pitch >= width && out.len() >= (spans.len() - 1) * pitch + width, "rows of a pass");
     let last = spans.iter().map(|s| s.first + s.taps.len()).max().unwrap_or(0);
-    assert!(last == 0 || source.len() >= (last - 1) * stride + width, "source of a pass");
+    assert!(source.first < source.ring && last <= source.ring, "ring of a pass");
+    let read = (source.first + last).min(source.ring);
+    assert!(last == 0 || source.values.len() >= (read - 1) * source.stride + width, "source of a pass");
     match level {
         // SAFETY: the ranges were just checked; no particular instructions are used.
-        Level::Portable => unsafe { rows::<Portable>(source, stride, spans, width, out, pitch) },
+        Level::Portable => unsafe { rows::<Portable>(source, spans, width, out, pitch) },
         // SAFETY: the ranges were just checked; a level is only made where the processor has it.
         #[cfg(target_arch = "x86_64")]
-        Level::Avx2 => unsafe { rows_avx2(source, stride, spans, width, out, pitch) },
+        Level::Avx2 => unsafe { rows_avx2(source, spans, width, out, pitch) },
         // SAFETY: as above.
         #[cfg(target_arch = "x86_64")]
-        Level::Avx512 => unsafe { rows_avx512(source, stride, spans, width, out, pitch) },
+        Level::Avx512 => unsafe { rows_avx512(source, spans, width, out, pitch) },
         // SAFETY: as above.
         #[cfg(target_arch = "aarch64")]
-        Level::Neon => unsafe { rows::<super::simd::arm::Neon>(source, stride, spans, width, out, pitch) },
+        Level::Neon => unsafe { rows::<super::simd::arm::Neon>(source, spans, width, out, pitch) },
     }
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
-unsafe fn rows_avx2(source: &[f32], stride: usize, spans: &[Span<'_>], width: usize, out: &mut [f32], pitch: usize) {
+unsafe fn rows_avx2(source: Source<'_>, spans: &[Span<'_>], width: usize, out: &mut [f32], pitch: usize) {
     // SAFETY: the caller's.
-    unsafe { rows::<super::simd::x86::Avx2>(source, stride, spans, width, out, pitch) }
+    unsafe { rows::<super::simd::x86::Avx2>(source, spans, width, out, pitch) }
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f")]
-unsafe fn rows_avx512(source: &[f32], stride: usize, spans: &[Span<'_>], width: usize, out: &mut [f32], pitch: usize) {
+unsafe fn rows_avx512(source: Source<'_>, spans: &[Span<'_>], width: usize, out: &mut [f32], pitch: usize) {
     // SAFETY: the caller's.
-    unsafe { rows::<super::simd::x86::Avx512>(source, stride, spans, width, out, pitch) }
+    unsafe { rows::<super::simd::x86::Avx512>(source, spans, width, out, pitch) }
 }
 
 /// # Safety
 /// The ranges that [`weighted_rows`] checks, and a processor that has the instructions.
 #[inline(always)]
-unsafe fn rows<V: Vector>(
-    source: &[f32],
-    stride: usize,
-    spans: &[Span<'_>],
-    width: usize,
-    out: &mut [f32],
-    pitch: usize,
-) {
+unsafe fn rows<V: Vector>(source: Source<'_>, spans: &[Span<'_>], width: usize, out: &mut [f32], pitch: usize) {
     let (mut spans, mut out) = (spans, out);
     while !spans.is_empty() {
         let count = match spans.len() {
@@ -154,10 +166,10 @@ unsafe fn rows<V: Vector>(
         // SAFETY: the caller's.
         unsafe {
             match count {
-                8 => columns::<V, 8, 2>(source, stride, now, width, to, pitch),
-                4 => columns::<V, 4, 2>(source, stride, now, width, to, pitch),
-                2 => columns::<V, 2, 4>(source, stride, now, width, to, pitch),
-                _ => columns::<V, 1, 8>(source, stride, now, width, to, pitch),
+                8 => columns::<V, 8, 2>(source, now, width, to, pitch),
+                4 => columns::<V, 4, 2>(source, now, width, to, pitch),
+                2 => columns::<V, 2, 4>(source, now, width, to, pitch),
+                _ => columns::<V, 1, 8>(source, now, width, to, pitch),
             }
         }
         (spans, out) = (later, rest);
@@ -170,8 +182,7 @@ unsafe fn rows<V: Vector>(
 /// As [`rows`]; `spans` has `R` entries.
 #[inline(always)]
 unsafe fn columns<V: Vector, const R: usize, const N: usize>(
-    source: &[f32],
-    stride: usize,
+    source: Source<'_>,
     spans: &[Span<'_>],
     width: usize,
     out: &mut [f32],
@@ -179,36 +190,36 @@ unsafe fn columns<V: Vector, const R: usize, const N: usize>(
 ) {
     if width < V::LANES {
         // SAFETY: the caller's.
-        return unsafe { narrow::<V>(source, stride, spans, width, out, pitch) };
+        return unsafe { narrow::<V>(source, spans, width, out, pitch) };
     }
     let out = out.as_mut_ptr();
     let mut x = 0;
     // SAFETY: blocks lie within the width, and what they read within the source, as the caller has checked.
     unsafe {
         while x + N * V::LANES <= width {
-            block::<V, R, N>(source.as_ptr().add(x), stride, spans, out.add(x), pitch);
+            block::<V, R, N>(source, x, spans, out.add(x), pitch);
             x += N * V::LANES;
         }
         while x + V::LANES <= width {
-            block::<V, R, 1>(source.as_ptr().add(x), stride, spans, out.add(x), pitch);
+            block::<V, R, 1>(source, x, spans, out.add(x), pitch);
             x += V::LANES;
         }
         if x < width {
             // The last vector is computed again where it overlaps: the same sums, the same bits.
             let x = width - V::LANES;
-            block::<V, R, 1>(source.as_ptr().add(x), stride, spans, out.add(x), pitch);
+            block::<V, R, 1>(source, x, spans, out.add(x), pitch);
         }
     }
 }
 
-/// One block: `R` rows of `N` vectors held in registers while the source rows go by.
+/// One block: `R` rows of `N` vectors from column `x` on, held in registers while the source rows go by.
 ///
 /// # Safety
 /// As [`rows`].
 #[inline(always)]
 unsafe fn block<V: Vector, const R: usize, const N: usize>(
-    source: *const f32,
-    stride: usize,
+    source: Source<'_>,
+    x: usize,
     spans: &[Span<'_>],
     out: *mut f32,
     pitch: usize,
@@ -228,19 +239,24 @@ unsafe fn block<V: Vector, const R: usize, const N: usize>(
     let (begin, finish) = (fold(first, usize::min), fold(end, usize::max));
     let low = fold(first, usize::max).min(finish);
     let high = fold(end, usize::min).max(low);
+    let before = source.values.as_ptr().wrapping_add(source.first * source.stride + x);
+    let turn = source.ring - source.first;
+    // Behind the turn the rows stand a whole ring further up.
+    let behind = before.wrapping_sub(source.ring.wrapping_mul(source.stride));
+    let row = |s: usize| (if s < turn { before } else { behind }).wrapping_add(s * source.stride);
     // SAFETY: every source row that is read has a tap, so that the caller's check covers it; so do the outputs.
     unsafe {
         // Rows enter one after the other, are all there, and leave one after the other.
         if stairs {
             for s in 0..R - 1 {
-                let values = loaded::<V, N>(source.add(s * stride));
+                let values = loaded::<V, N>(row(s));
                 for r in 0..=s {
                     add::<V, N>(&mut sums[r], *taps[r].add(s - r), &values);
                 }
             }
         } else {
             for s in begin..low {
-                let values = loaded::<V, N>(source.add(s * stride));
+                let values = loaded::<V, N>(row(s));
                 for r in 0..R {
                     if s >= first[r] && s < end[r] {
                         add::<V, N>(&mut sums[r], *taps[r].add(s - first[r]), &values);
@@ -249,7 +265,7 @@ unsafe fn block<V: Vector, const R: usize, const N: usize>(
             }
         }
         for s in low..high {
-            let values = loaded::<V, N>(source.add(s * stride));
+            let values = loaded::<V, N>(row(s));
             for r in 0..R {
                 add::<V, N>(&mut sums[r], *taps[r].add(s - first[r]), &values);
             }
@@ -257,14 +273,14 @@ unsafe fn block<V: Vector, const R: usize, const N: usize>(
         if stairs {
             for left in 1..R {
                 let s = high + left - 1;
-                let values = loaded::<V, N>(source.add(s * stride));
+                let values = loaded::<V, N>(row(s));
                 for r in left..R {
                     add::<V, N>(&mut sums[r], *taps[r].add(s - r), &values);
                 }
             }
         } else {
             for s in high..finish {
-                let values = loaded::<V, N>(source.add(s * stride));
+                let values = loaded::<V, N>(row(s));
                 for r in 0..R {
                     if s >= first[r] && s < end[r] {
                         add::<V, N>(&mut sums[r], *taps[r].add(s - first[r]), &values);
@@ -313,20 +329,14 @@ unsafe fn add<V: Vector, const N: usize>(sums: &mut [V; N], tap: f32, values: &[
 /// # Safety
 /// As [`rows`].
 #[inline(always)]
-unsafe fn narrow<V: Vector>(
-    source: &[f32],
-    stride: usize,
-    spans: &[Span<'_>],
-    width: usize,
-    out: &mut [f32],
-    pitch: usize,
-) {
+unsafe fn narrow<V: Vector>(source: Source<'_>, spans: &[Span<'_>], width: usize, out: &mut [f32], pitch: usize) {
     let mut buffer = [0.0; 16];
     for (span, out) in spans.iter().zip(out.chunks_mut(pitch)) {
         let mut sum = V::zero();
         for (k, tap) in span.taps.iter().enumerate() {
-            let from = (span.first + k) * stride;
-            buffer[..width].copy_from_slice(&source[from..from + width]);
+            let row = source.first + span.first + k;
+            let from = (if row < source.ring { row } else { row - source.ring }) * source.stride;
+            buffer[..width].copy_from_slice(&source.values[from..from + width]);
             // SAFETY: the buffer is as long as the longest vector; the instructions are the caller's.
             sum = unsafe { sum.add_product(V::splat(*tap), V::load(buffer.as_ptr())) };
         }
@@ -354,6 +364,7 @@ mod tests {
             rows in prop::collection::vec((0usize..9, 0usize..30), 1..20),
             pitch in 0usize..5,
             vertical in any::<bool>(),
+            turn in 0usize..41,
             seed in any::<u64>(),
         ) {
             let taps: Vec<Vec<f32>> = rows.iter().enumerate().map(|(i, (_, n))| values(*n, seed ^ i as u64 ^ 99)).collect();
@@ -362,16 +373,27 @@ mod tests {
             let stride = if vertical { width + 3 } else { 1 };
             let source = values(40 * stride + width, seed);
             let pitch = width + pitch;
+            // The same rows in a ring, the first of them anywhere.
+            let mut turned = source.clone();
+            turned.resize(41 * stride, 0.0);
+            turned.rotate_right(turn * stride);
+            let ring = Source { values: &turned, stride, first: turn, ring: 41 };
             for level in Level::all() {
                 let mut out = vec![f32::NAN; rows.len() * pitch];
-                weighted_rows(level, &source, stride, &spans, width, &mut out, pitch);
+                weighted_rows(level, Source::straight(&source, stride), &spans, width, &mut out, pitch);
+                if vertical {
+                    let mut from_ring = vec![f32::NAN; out.len()];
+                    weighted_rows(level, ring, &spans, width, &mut from_ring, pitch);
+                    let bits = |values: &[f32]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+                    prop_assert_eq!(bits(&out), bits(&from_ring));
+                }
                 for (span, out) in spans.iter().zip(out.chunks(pitch)) {
                     let mut alone = vec![0.0; width];
-                    weighted_rows(level, &source, stride, &[*span], width, &mut alone, width);
+                    weighted_rows(level, Source::straight(&source, stride), &[*span], width, &mut alone, width);
                     prop_assert_eq!(&alone, &out[..width]);
                     if width > 1 {
                         let mut part = vec![0.0; width - 1];
-                        weighted_rows(level, &source[1..], stride, &[*span], width - 1, &mut part, width);
+                        weighted_rows(level, Source::straight(&source[1..], stride), &[*span], width - 1, &mut part, width);
                         prop_assert_eq!(&part, &out[1..width], "one to the right");
                     }
                     for (x, got) in alone.iter().enumerate() {

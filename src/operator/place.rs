@@ -24,13 +24,19 @@ impl Place {
         Self { plane: rows * columns, row: columns, column: 1, first: 0, ring: usize::MAX, rim: 0 }
     }
 
+    /// The row of memory in which row `y` stands.
+    #[must_use]
+    #[inline(always)]
+    pub fn row_at(&self, y: isize) -> usize {
+        debug_assert!(self.row == 0 || y >= self.first, "row {y} before {}", self.first);
+        let row = (y - self.first).unsigned_abs();
+        if row < self.ring { row } else { row % self.ring }
+    }
+
     /// The index of (plane, y, x).
     #[must_use]
     #[inline(always)]
     pub fn at(&self, plane: usize, y: isize, x: usize) -> usize {
-        debug_assert!(self.row == 0 || y >= self.first, "row {y} before {}", self.first);
-        let row = (y - self.first).unsigned_abs();
-        let row = if row < self.ring { row } else { row % self.ring };
-        plane * self.plane + row * self.row + self.rim + x * self.column
+        plane * self.plane + self.row_at(y) * self.row + self.rim + x * self.column
     }
 }

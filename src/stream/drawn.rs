@@ -29,16 +29,16 @@ impl Drawn {
         (0..self.feeds.len()).filter(is_map)
     }
 
-    /// Write row `y` of the tile, of one of an input's planes.
-    pub(crate) fn row(&self, input: usize, plane: usize, y: usize, out: &mut [f32]) {
+    /// Write row `y` of the tile from column `x` on, of one of an input's planes.
+    pub(crate) fn row(&self, input: usize, plane: usize, [y, x]: [usize; 2], out: &mut [f32]) {
         let [top, left] = self.origin;
-        let (origin, shape) = ([top + y, left], [1, out.len()]);
+        let (origin, shape) = ([top + y, left + x], [1, out.len()]);
         match &self.feeds[input] {
             Feed::Recording => self.frames[plane].copy_tile(origin, shape, self.offset, out),
             Feed::Valid => self.frames[plane].copy_validity(origin, shape, out),
             Feed::Field(field) => {
                 let row = field.row(origin[0]);
-                let values = row.iter().skip(left);
+                let values = row.iter().skip(origin[1]);
                 out.iter_mut().zip(values).for_each(|(o, v)| *o = *v);
             }
             Feed::Number(value) => out.fill(*value),
@@ -52,7 +52,7 @@ impl Drawn {
         let planes = if matches!(self.feeds[input], Feed::Field(_)) { 1 } else { self.frames.len() };
         let Some(rows) = (out.len() / planes.max(1)).checked_div(self.columns) else { return };
         for (i, out) in out.chunks_exact_mut(self.columns).enumerate() {
-            self.row(input, i / rows, i % rows, out);
+            self.row(input, i / rows, [i % rows, 0], out);
         }
     }
 }

@@ -234,6 +234,8 @@ impl Pipeline {
             queue_capacity: options.queue.max(1),
             tile: grid.tile.to_vec(),
             tiles: grid.tiles.len(),
+            computed_per_kept: lanes.computed() * (grid.tiles.len() * grid.tile[0] * grid.tile[1]) as f64
+                / (shape[0] * shape[1]) as f64,
             banks_left_out: lanes.left_out().to_vec(),
             ..options.before.report.clone()
         };

@@ -96,7 +96,7 @@ impl Lane {
         }
         let inputs: Vec<_> = inputs.iter().map(|a| a.view()).collect();
         let mut outputs: Vec<_> = outputs.iter_mut().map(|a| a.view_mut()).collect();
-        let rows = |input: usize, plane: usize, row: usize, out: &mut [f32]| drawn.row(input, plane, row, out);
+        let rows = |input: usize, plane: usize, at: [usize; 2], out: &mut [f32]| drawn.row(input, plane, at, out);
         let result = plan.run_by_rows(&inputs, &rows, &mut outputs);
         self.drawn.frames.clear();
         Ok(result?)
@@ -114,6 +114,7 @@ pub(crate) struct Lanes {
     /// What ran on the calling thread and was not taken yet.
     own: VecDeque<Done>,
     left_out: Vec<String>,
+    computed: f64,
 }
 
 impl Lanes {
@@ -132,12 +133,14 @@ impl Lanes {
             done,
             own: VecDeque::new(),
             left_out: Vec::new(),
+            computed: 1.0,
         };
         for worker in 0..count.max(1) {
             let mut lane = Lane::of_images(planner, tile)?;
             lane.worker = worker;
             fixed(&mut lane);
             lanes.left_out = lane.left_out().to_vec();
+            lanes.computed = lane.plan.computed();
             lanes.idle.push(lane);
             if count > 1 {
                 lanes.workers.push(spawn(worker, sender.clone(), Arc::clone(wake))?);
@@ -149,6 +152,11 @@ impl Lanes {
     /// Banks that were left out because the tile is too small for them.
     pub(crate) fn left_out(&self) -> &[String] {
         &self.left_out
+    }
+
+    /// Pixels computed for each one of a tile.
+    pub(crate) fn computed(&self) -> f64 {
+        self.computed
     }
 
     /// A lane that has nothing to do.

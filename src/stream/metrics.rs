@@ -172,6 +172,8 @@ pub struct Report {
     pub tile: Vec<usize>,
     /// Tiles a frame.
     pub tiles: usize,
+    /// Pixels (samples) computed for each one that is kept: what tiles, and the strips within them, overlap by.
+    pub computed_per_kept: f64,
     /// Banks left out because the frame is too small for them.
     pub banks_left_out: Vec<String>,
     /// Whether the stop flag ended it.

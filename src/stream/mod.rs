@@ -50,6 +50,6 @@ pub use pace::Paced;
 pub use queue::{Consumer, OnFull, Pop, Producer, PushError, bounded};
 pub use series::{SampleBlock, SampleSink, SeriesOptions, run_series};
 pub use statistics::{FrameStatistics, Lattice};
-pub use tiles::{Span, Tile, TileGrid, split_axis};
+pub use tiles::{Tile, TileGrid};
 pub use validity::{Invalid, Saturation};
 pub use window::{Prepared, Window};

@@ -190,7 +190,13 @@ impl<'a> Pipeline<'a> {
         let hop = options.hop.max(1).next_multiple_of(align);
         let fewest = first(&contract.min_size).max(NOISE_FEWEST as usize);
         let tile = (reach + hop + delay).max(fewest).next_multiple_of(align);
-        let report = Report { queue_capacity: options.queue.max(1), tile: vec![tile], tiles: 1, ..Report::default() };
+        let report = Report {
+            queue_capacity: options.queue.max(1),
+            tile: vec![tile],
+            tiles: 1,
+            computed_per_kept: tile as f64 / (tile - reach - delay) as f64,
+            ..Report::default()
+        };
         let channels = (0..channels).map(|_| Channel::new(options.outliers)).collect();
         Ok(Self {
             planner,

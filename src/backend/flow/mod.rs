@@ -28,7 +28,7 @@ use crate::operator::{
     BoundBank, Cell, CellConvolution, Convolution, Operand, Operator, Place, Program, WIDEST, spread_cells,
 };
 use pointwise::Pointwise;
-use schedule::{BLOCK, Memory, Read, Schedule, Step, TaskShape, TensorShape, schedule};
+use schedule::{BLOCK, Read, Schedule, Step, TaskShape, TensorShape, schedule};
 
 /// What is done to rows.
 #[derive(Debug)]
@@ -83,7 +83,6 @@ struct Recipe {
 #[derive(Clone, Copy, Debug)]
 enum Slot {
     Given(usize),
-    Output(usize),
     Own(usize),
 }
 
@@ -95,8 +94,26 @@ struct Tensor {
     height: usize,
     /// Rows of zeros above the first and below the last.
     rim: usize,
-    /// Where it stands when a frame begins.
-    start: Place,
+    place: Place,
+}
+
+/// The columns of a frame that a flow computes at a time, and those of them that are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Strip {
+    /// First column of the frame that is computed.
+    pub(super) origin: usize,
+    /// Columns of the frame.
+    pub(super) keep: Range<usize>,
+    /// Columns that the frame has.
+    pub(super) width: usize,
+}
+
+impl Strip {
+    /// The whole of a frame of `width` columns.
+    #[cfg(test)]
+    pub(super) fn whole(width: usize) -> Self {
+        Self { origin: 0, keep: 0..width, width }
+    }
 }
 
 /// A recipe with its order and its memory.
@@ -105,8 +122,6 @@ pub(super) struct Flow {
     recipe: Recipe,
     steps: Vec<Step>,
     tensors: Vec<Tensor>,
-    /// By tensor: where it stands now.
-    places: Vec<Place>,
     /// By tensor: of which rows it is known that they are zero, up to the last that was made. Only of tensors that banks
     /// read; of others there is nothing.
     zero: Vec<Option<Vec<bool>>>,
@@ -128,61 +143,51 @@ impl Flow {
                 *rim = [rim[0].max(reach[0]), rim[1].max(reach[1])];
             }
         }
-        // A bank takes its rows at one distance.
-        let banks = || recipe.tasks.iter().filter(|t| matches!(t.action, Action::Bank(_)));
-        let memory = |t: usize| match t {
-            _ if recipe.outputs.contains(&t) => Memory::Whole,
-            _ if banks().any(|b| b.reads.contains(&t)) => Memory::Straight,
-            _ => Memory::Ring,
-        };
-        let shape = |t| TensorShape { height: recipe.size_of(t)[0], rim: rims[t][0], memory: memory(t) };
+        let wanted = |t: usize| recipe.outputs.contains(&t);
+        let shape = |t| TensorShape { height: recipe.size_of(t)[0], rim: rims[t][0], wanted: wanted(t) };
         let shapes: Vec<TensorShape> = (0..count).map(shape).collect();
         let tasks: Vec<TaskShape> = recipe.tasks.iter().map(|task| task.shape(&recipe)).collect();
         let Schedule { steps, capacity } = schedule(&tasks, &shapes);
         let given = recipe.given.iter().enumerate();
         let mut tensors: Vec<Tensor> = given
-            .map(|(i, place)| Tensor { slot: Slot::Given(i), planes: 1, height: recipe.size[0], rim: 0, start: *place })
+            .map(|(i, place)| Tensor { slot: Slot::Given(i), planes: 1, height: recipe.size[0], rim: 0, place: *place })
             .collect();
         let mut memory = Vec::with_capacity(recipe.made.len());
         for (t, Stack { planes, size: [height, width] }) in (recipe.given.len()..).zip(recipe.made.iter().copied()) {
             let [above, rim] = rims[t];
-            let (slot, start) = if let Some(output) = recipe.outputs.iter().position(|o| *o == t) {
-                (Slot::Output(output), Place::whole(height, width))
-            } else {
-                let row = width + 2 * rim;
-                let plane = row * capacity[t];
-                let (first, ring) = match shapes[t].memory {
-                    // Blocks lie at multiples of their size, so that none goes over the ring's end.
-                    Memory::Ring => (above.next_multiple_of(BLOCK), capacity[t]),
-                    Memory::Straight | Memory::Whole => (above, usize::MAX),
-                };
-                memory.push(vec![0.0; planes * plane + WIDEST]);
-                let place = Place { plane, row, column: 1, first: -first.cast_signed(), ring, rim };
-                (Slot::Own(memory.len() - 1), place)
-            };
-            tensors.push(Tensor { slot, planes, height, rim: above, start });
+            let row = width + 2 * rim;
+            let plane = row * capacity[t];
+            memory.push(vec![0.0; planes * plane + WIDEST]);
+            // Blocks lie at multiples of their size, so that none goes over the ring's end.
+            let first = -above.next_multiple_of(BLOCK).cast_signed();
+            let place = Place { plane, row, column: 1, first, ring: capacity[t], rim };
+            tensors.push(Tensor { slot: Slot::Own(memory.len() - 1), planes, height, rim: above, place });
         }
         let scratch = recipe.tasks.iter().map(Task::scratch_len).max().unwrap_or(0);
-        let places = tensors.iter().map(|t| t.start).collect();
-        let watched = |t: usize| shapes[t].memory == Memory::Straight;
+        let banks = || recipe.tasks.iter().filter(|t| matches!(t.action, Action::Bank(_)));
+        let watched = |t: usize| banks().any(|b| b.reads.contains(&t));
         let zero = tensors.iter().enumerate().map(|(t, tensor)| watched(t).then(|| vec![false; tensor.height]));
         let zero = zero.collect();
-        Self { recipe, steps, tensors, places, zero, memory, scratch: vec![0.0; scratch] }
+        Self { recipe, steps, tensors, zero, memory, scratch: vec![0.0; scratch] }
     }
 
-    /// Compute every output from the tensors that are given, both in the recipe's order and row-major, and from the
-    /// rows that are asked for.
+    /// Columns that are computed at a time.
+    pub(super) fn columns(&self) -> usize {
+        self.recipe.size[1]
+    }
+
+    /// Compute every output from the tensors that are given, both in the recipe's order, and from the rows that are asked
+    /// for; what is kept goes to its columns of `outputs`, whole maps in row-major order.
     ///
     /// # Panics
     /// If a tensor is shorter than the one bound, or one is missing.
-    pub(super) fn run<'a>(&mut self, given: &[&[f32]], asked: Rows<'_>, outputs: &mut [&'a mut [f32]]) {
-        let Self { recipe, steps, tensors, places, zero, memory, scratch } = self;
-        let width = recipe.size[1];
+    pub(super) fn run(&mut self, given: &[&[f32]], asked: Rows<'_>, strip: &Strip, outputs: &mut [&mut [f32]]) {
+        let Self { recipe, steps, tensors, zero, memory, scratch } = self;
+        let [height, width] = recipe.size;
         assert_eq!((given.len(), outputs.len()), (recipe.given.len(), recipe.outputs.len()), "tensors");
-        for (tensor, place) in tensors.iter().zip(places.iter_mut()) {
-            *place = tensor.start;
+        for tensor in tensors.iter() {
             if let Slot::Own(own) = tensor.slot {
-                tensor.clear_rim(&mut memory[own], place, -tensor.rim.cast_signed());
+                tensor.clear_rim(&mut memory[own], -tensor.rim.cast_signed());
             }
         }
         for task in &mut recipe.tasks {
@@ -190,93 +195,80 @@ impl Flow {
                 program.begin();
             }
         }
-        for step in steps.iter() {
-            match step {
-                Step::Slide { tensor, from, end } => {
-                    let (Slot::Own(own), place) = (tensors[*tensor].slot, &mut places[*tensor]) else { continue };
-                    let skipped = (from - place.first).unsigned_abs() * place.row;
-                    let kept = (end - from).unsigned_abs() * place.row;
-                    for plane in 0..tensors[*tensor].planes {
-                        let from = plane * place.plane + skipped;
-                        memory[own].copy_within(from..from + kept, plane * place.plane);
-                    }
-                    place.first = *from;
+        for Step { task, rows } in steps.iter() {
+            let Task { action, reads, makes } = &mut recipe.tasks[*task];
+            // Out of their places while they are written: a task reads nothing that it makes.
+            let mut made: SmallVec<[Vec<f32>; 16]> = SmallVec::new();
+            for t in makes.iter() {
+                if let Slot::Own(own) = tensors[*t].slot {
+                    made.push(std::mem::take(&mut memory[own]));
                 }
-                Step::Run { task, rows } => {
-                    let Task { action, reads, makes } = &mut recipe.tasks[*task];
-                    // Out of their places while they are written: a task reads nothing that it makes.
-                    let mut made: SmallVec<[Made<'a>; 16]> = SmallVec::new();
-                    for t in makes.iter() {
-                        made.push(match tensors[*t].slot {
-                            Slot::Own(own) => Made::Own(std::mem::take(&mut memory[own])),
-                            Slot::Output(output) => Made::Output(std::mem::take(&mut outputs[output])),
-                            Slot::Given(_) => continue,
-                        });
-                    }
-                    let input = |i: usize| {
-                        let t = reads[i];
-                        let values: &[f32] = match tensors[t].slot {
-                            Slot::Given(i) => given[i],
-                            Slot::Output(output) => outputs[output],
-                            Slot::Own(own) => &memory[own],
-                        };
-                        (values, places[t])
-                    };
-                    let place = |i: usize| places[makes[i]];
-                    match action {
-                        Action::Rows { input, planes } => {
-                            let place = place(0);
-                            for plane in 0..*planes {
-                                for y in rows.clone() {
-                                    let at = place.at(plane, y.cast_signed(), 0);
-                                    asked(*input, plane, y, &mut made[0].as_mut()[at..at + width]);
-                                }
-                            }
-                        }
-                        // Where nothing is missing, what is missing need not be averaged at every radius.
-                        Action::Bank(bank) if are_zero(&zero[reads[0]], bank.reads(rows.clone())) => {
-                            for (i, made) in made.iter_mut().enumerate() {
-                                for y in rows.clone() {
-                                    let at = place(i).at(0, y.cast_signed(), 0);
-                                    made.as_mut()[at..at + width].fill(0.0);
-                                }
-                            }
-                        }
-                        Action::Bank(bank) => bank.run_rows(rows.clone(), input, &mut made, place, scratch),
-                        Action::Pointwise(program) => program.run(rows.clone(), input, &mut made, place, scratch),
-                        Action::Convolution(convolution) => {
-                            let plus = (reads.len() > 1).then(|| input(1));
-                            convolution.run(rows.clone(), input(0), plus, (made[0].as_mut(), place(0)), scratch);
-                        }
-                        Action::Cells(convolution) => {
-                            let plus = (reads.len() > 1).then(|| input(1));
-                            convolution.run(rows.clone(), input(0), plus, (made[0].as_mut(), place(0)), scratch);
-                        }
-                        Action::Spread(cell) => {
-                            spread_cells(rows.clone(), width, *cell, input(0), (made[0].as_mut(), place(0)));
+            }
+            let input = |i: usize| {
+                let Tensor { slot, place, .. } = &tensors[reads[i]];
+                let values: &[f32] = match slot {
+                    Slot::Given(i) => given[*i],
+                    Slot::Own(own) => &memory[*own],
+                };
+                (values, *place)
+            };
+            let place = |i: usize| tensors[makes[i]].place;
+            match action {
+                Action::Rows { input, planes } => {
+                    let place = place(0);
+                    for plane in 0..*planes {
+                        for y in rows.clone() {
+                            let at = place.at(plane, y.cast_signed(), 0);
+                            asked(*input, plane, [y, strip.origin], &mut made[0][at..at + width]);
                         }
                     }
-                    for (i, t) in makes.iter().enumerate() {
-                        if let Some(zero) = &mut zero[*t] {
-                            for y in rows.clone() {
-                                let at = place(i).at(0, y.cast_signed(), 0);
-                                zero[y] = made[i].as_mut()[at..at + width].iter().all(|v| *v == 0.0);
-                            }
+                }
+                // Where nothing is missing, what is missing need not be averaged at every radius.
+                Action::Bank(bank) if are_zero(&zero[reads[0]], bank.reads(rows.clone())) => {
+                    for (i, made) in made.iter_mut().enumerate() {
+                        for y in rows.clone() {
+                            let at = place(i).at(0, y.cast_signed(), 0);
+                            made[at..at + width].fill(0.0);
                         }
                     }
-                    for (t, made) in makes.iter().zip(made) {
-                        match (tensors[*t].slot, made) {
-                            (Slot::Own(own), Made::Own(mut values)) => {
-                                let height = tensors[*t].height;
-                                if rows.end == height {
-                                    tensors[*t].clear_rim(&mut values, &places[*t], height.cast_signed());
-                                }
-                                memory[own] = values;
-                            }
-                            (Slot::Output(output), Made::Output(values)) => outputs[output] = values,
-                            _ => {}
+                }
+                Action::Bank(bank) => bank.run_rows(rows.clone(), input, &mut made, place, scratch),
+                Action::Pointwise(program) => program.run(rows.clone(), input, &mut made, place, scratch),
+                Action::Convolution(convolution) => {
+                    let plus = (reads.len() > 1).then(|| input(1));
+                    convolution.run(rows.clone(), input(0), plus, (&mut made[0], place(0)), scratch);
+                }
+                Action::Cells(convolution) => {
+                    let plus = (reads.len() > 1).then(|| input(1));
+                    convolution.run(rows.clone(), input(0), plus, (&mut made[0], place(0)), scratch);
+                }
+                Action::Spread(cell) => {
+                    spread_cells(rows.clone(), width, *cell, input(0), (&mut made[0], place(0)));
+                }
+            }
+            for (t, mut values) in makes.iter().zip(made) {
+                let tensor = &tensors[*t];
+                if let Some(zero) = &mut zero[*t] {
+                    for y in rows.clone() {
+                        let at = tensor.place.at(0, y.cast_signed(), 0);
+                        zero[y] = values[at..at + width].iter().all(|v| *v == 0.0);
+                    }
+                }
+                for (output, _) in outputs.iter_mut().zip(&recipe.outputs).filter(|(_, o)| *o == t) {
+                    for plane in 0..tensor.planes {
+                        for y in rows.clone() {
+                            let from = tensor.place.at(plane, y.cast_signed(), strip.keep.start - strip.origin);
+                            let to = (plane * height + y) * strip.width + strip.keep.start;
+                            let count = strip.keep.len();
+                            output[to..to + count].copy_from_slice(&values[from..from + count]);
                         }
                     }
+                }
+                if rows.end == tensor.height {
+                    tensor.clear_rim(&mut values, tensor.height.cast_signed());
+                }
+                if let Slot::Own(own) = tensor.slot {
+                    memory[own] = values;
                 }
             }
         }
@@ -285,7 +277,8 @@ impl Flow {
 
 impl Tensor {
     /// Zeros in the rim of every plane that begins at row `y`, with the columns around it.
-    fn clear_rim(&self, values: &mut [f32], place: &Place, y: isize) {
+    fn clear_rim(&self, values: &mut [f32], y: isize) {
+        let place = &self.place;
         for plane in 0..self.planes {
             for y in y..y + self.rim.cast_signed() {
                 let from = place.at(plane, y, 0) - place.rim;
@@ -298,21 +291,6 @@ impl Tensor {
 /// Whether these rows are known to be zero.
 fn are_zero(zero: &Option<Vec<bool>>, rows: Range<usize>) -> bool {
     zero.as_ref().is_some_and(|zero| zero[rows].iter().all(|z| *z))
-}
-
-/// A tensor that is being written.
-enum Made<'a> {
-    Own(Vec<f32>),
-    Output(&'a mut [f32]),
-}
-
-impl AsMut<[f32]> for Made<'_> {
-    fn as_mut(&mut self) -> &mut [f32] {
-        match self {
-            Self::Own(values) => values,
-            Self::Output(values) => values,
-        }
-    }
 }
 
 impl Task {
@@ -359,15 +337,14 @@ impl Recipe {
         tensor.checked_sub(self.given.len()).map_or(self.size, |made| self.made[made].size)
     }
 
-    /// Let no convolution read a tensor that has no room for zeros around it: one that is given, or an output.
+    /// Let no convolution read a tensor that has no room for zeros around it: one that is given.
     fn surround_convolutions(&mut self) {
         let count = self.given.len() + self.made.len();
         let mut copies: Vec<(usize, usize)> = Vec::new();
         let mut tasks = Vec::with_capacity(self.tasks.len());
         for mut task in std::mem::take(&mut self.tasks) {
             let source = task.reads.first().copied().unwrap_or(0);
-            let bare = source < self.given.len() || self.outputs.contains(&source);
-            if let (Action::Convolution(convolution), true) = (&task.action, bare) {
+            if let (Action::Convolution(convolution), true) = (&task.action, source < self.given.len()) {
                 let known = copies.iter().find(|(of, _)| *of == source).map(|(_, copy)| *copy);
                 task.reads[0] = known.unwrap_or_else(|| {
                     let copy = count + copies.len();

@@ -36,30 +36,19 @@ pub(super) struct TensorShape {
     pub(super) height: usize,
     /// Rows of zeros above the first and below the last row.
     pub(super) rim: usize,
-    pub(super) memory: Memory,
+    /// Whether its rows are what all is for.
+    pub(super) wanted: bool,
 }
 
-/// How rows lie in memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Memory {
-    /// Every row is kept to the end.
-    Whole,
-    /// A new row takes the place of one that is no longer read.
-    Ring,
-    /// Neighbouring rows are neighbours in memory: they are moved up where there is no room behind them.
-    Straight,
-}
-
-/// One thing to do.
+/// One thing to do: compute these rows of what a task makes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Step {
-    /// Compute these rows.
-    Run { task: usize, rows: Range<usize> },
-    /// Move the rows from `from` on to the front of the tensor's memory.
-    Slide { tensor: usize, from: isize, end: isize },
+pub(super) struct Step {
+    pub(super) task: usize,
+    pub(super) rows: Range<usize>,
 }
 
-/// The order, and the rows of memory of each tensor that is made.
+/// The order, and the rows of memory of each tensor that is made, in which a new row takes the place of one that is no
+/// longer read.
 #[derive(Debug)]
 pub(super) struct Schedule {
     pub(super) steps: Vec<Step>,
@@ -71,11 +60,9 @@ pub(super) struct Schedule {
 struct State<'a> {
     tasks: &'a [TaskShape],
     tensors: &'a [TensorShape],
-    capacity: &'a [usize],
     /// Rows done, by task.
     done: Vec<usize>,
-    /// By tensor: the first row in memory, and the row behind the last.
-    first: Vec<isize>,
+    /// By tensor: the row behind the last that is made.
     end: Vec<isize>,
     /// By tensor: the task that makes it, and those that read it.
     makers: Vec<Option<usize>>,
@@ -87,31 +74,17 @@ struct State<'a> {
 
 /// Work out the order. `tasks` stand in an order in which each can be computed.
 pub(super) fn schedule(tasks: &[TaskShape], tensors: &[TensorShape]) -> Schedule {
-    // Once without any limit, which shows how many rows each tensor has to hold, then with that.
-    let unlimited = vec![usize::MAX; tensors.len()];
-    let (_, needed) = State::new(tasks, tensors, &unlimited).run();
-    let capacity: Vec<usize> = needed
-        .iter()
-        .zip(tensors)
-        .map(|(needed, tensor)| {
-            let all = tensor.height + 2 * tensor.rim;
-            match tensor.memory {
-                Memory::Whole => all,
-                // Whole blocks, so that none of them goes over the end.
-                Memory::Ring => {
-                    needed.next_multiple_of(BLOCK).min(all + tensor.rim.next_multiple_of(BLOCK) - tensor.rim)
-                }
-                // Each row is moved twice on the average, which is little beside what is computed of it.
-                Memory::Straight => all.min(needed + (needed / 2).next_multiple_of(BLOCK)),
-            }
-        })
-        .collect();
-    let (steps, _) = State::new(tasks, tensors, &capacity).run();
-    Schedule { steps, capacity }
+    let (steps, needed) = State::new(tasks, tensors).run();
+    let rows = needed.iter().zip(tensors).map(|(needed, tensor)| {
+        let all = tensor.height + 2 * tensor.rim;
+        // Whole blocks, so that none of them goes over the end.
+        needed.next_multiple_of(BLOCK).min(all + tensor.rim.next_multiple_of(BLOCK) - tensor.rim)
+    });
+    Schedule { steps, capacity: rows.collect() }
 }
 
 impl<'a> State<'a> {
-    fn new(tasks: &'a [TaskShape], tensors: &'a [TensorShape], capacity: &'a [usize]) -> Self {
+    fn new(tasks: &'a [TaskShape], tensors: &'a [TensorShape]) -> Self {
         let mut readers = vec![Vec::new(); tensors.len()];
         for (t, task) in tasks.iter().enumerate() {
             for (r, read) in task.reads.iter().enumerate() {
@@ -122,9 +95,7 @@ impl<'a> State<'a> {
         Self {
             tasks,
             tensors,
-            capacity,
             done: vec![0; tasks.len()],
-            first: tensors.iter().map(|t| -t.rim.cast_signed()).collect(),
             end: vec![0; tensors.len()],
             makers: (0..tensors.len()).map(maker).collect(),
             readers,
@@ -135,12 +106,11 @@ impl<'a> State<'a> {
 
     /// The steps of a frame, and the most rows that each tensor holds at once.
     fn run(mut self) -> (Vec<Step>, Vec<usize>) {
-        let whole: Vec<usize> = (0..self.tasks.len())
-            .filter(|task| self.tasks[*task].makes.iter().any(|m| self.tensors[*m].memory == Memory::Whole))
-            .collect();
-        let height = whole.iter().map(|task| self.height(*task)).max().unwrap_or(0);
+        let wanted: Vec<usize> =
+            (0..self.tasks.len()).filter(|t| self.tasks[*t].makes.iter().any(|m| self.tensors[*m].wanted)).collect();
+        let height = wanted.iter().map(|task| self.height(*task)).max().unwrap_or(0);
         for target in (0..height).step_by(BLOCK).map(|y| (y + BLOCK).min(height)) {
-            for &task in &whole {
+            for &task in &wanted {
                 self.compute(task, target.min(self.height(task)));
             }
         }
@@ -172,29 +142,21 @@ impl<'a> State<'a> {
                 // A block that the frame's end cuts short has its whole place.
                 let behind = end.unsigned_abs().next_multiple_of(BLOCK).cast_signed();
                 self.needed[tensor] = self.needed[tensor].max((behind - kept).unsigned_abs());
-                let full = (end - self.first[tensor]).unsigned_abs() > self.capacity[tensor];
-                if full && self.tensors[tensor].memory == Memory::Straight {
-                    self.steps.push(Step::Slide { tensor, from: kept, end: self.end[tensor] });
-                    self.first[tensor] = kept;
-                }
                 self.end[tensor] = end;
             }
             self.done[task] = rows.end;
-            self.steps.push(Step::Run { task, rows });
+            self.steps.push(Step { task, rows });
         }
     }
 
     /// The first row of a tensor that is still to be read.
     fn kept(&self, tensor: usize) -> isize {
-        if self.tensors[tensor].memory == Memory::Whole {
-            return self.first[tensor];
-        }
         let next = |(task, read): &(usize, usize)| {
             let rows = &self.tasks[*task].reads[*read].rows;
             rows.get(self.done[*task]).map(|r| r.start)
         };
-        let first = self.readers[tensor].iter().filter_map(next).min();
-        first.unwrap_or(self.end[tensor]).clamp(self.first[tensor], self.end[tensor].max(self.first[tensor]))
+        let (top, end) = (-self.tensors[tensor].rim.cast_signed(), self.end[tensor]);
+        self.readers[tensor].iter().filter_map(next).min().unwrap_or(end).clamp(top, end.max(top))
     }
 }
 
@@ -261,11 +223,7 @@ mod tests {
                     Some(Link::Window(reach)) if rims => *reach,
                     _ => 0,
                 },
-                memory: match i {
-                    i if i == links.len() => Memory::Whole,
-                    i if i % 2 == 0 => Memory::Ring,
-                    _ => Memory::Straight,
-                },
+                wanted: i == links.len(),
             })
             .collect();
         (tasks, tensors)
@@ -283,41 +241,27 @@ mod tests {
         ) {
             let (tasks, tensors) = chain(height, &links(&reaches, halved.0..halved.1), rims, &blocks);
             let Schedule { steps, capacity } = schedule(&tasks, &tensors);
-            let mut first: Vec<isize> = tensors.iter().map(|t| -t.rim.cast_signed()).collect();
             let mut end = vec![0; tensors.len()];
             let mut done = vec![0; tasks.len()];
-            for step in steps {
-                match step {
-                    Step::Slide { tensor, from, end: held } => {
-                        prop_assert!(from >= first[tensor] && held == end[tensor] && from <= held);
-                        first[tensor] = from;
+            for Step { task, rows } in steps {
+                prop_assert_eq!(rows.start, done[task]);
+                done[task] = rows.end;
+                for read in &tasks[task].reads {
+                    let t = read.tensor;
+                    if t > 0 {
+                        let needs = read.rows[rows.start].start..read.rows[rows.end - 1].end;
+                        prop_assert!(needs.start >= -tensors[t].rim.cast_signed() && needs.end <= end[t]);
+                        prop_assert!(end[t] - needs.start <= capacity[t].cast_signed());
+                        // Where rows share places, the newest block may have been written to its end.
+                        let newest = end[t].unsigned_abs().next_multiple_of(BLOCK).cast_signed();
+                        let whole = tensors[t].height + 2 * tensors[t].rim;
+                        prop_assert!(newest - needs.start <= capacity[t].cast_signed() || capacity[t] >= whole);
                     }
-                    Step::Run { task, rows } => {
-                        prop_assert_eq!(rows.start, done[task]);
-                        done[task] = rows.end;
-                        for read in &tasks[task].reads {
-                            let t = read.tensor;
-                            if t > 0 {
-                                let needs = read.rows[rows.start].start..read.rows[rows.end - 1].end;
-                                prop_assert!(needs.start >= first[t] && needs.end <= end[t]);
-                                if tensors[t].memory == Memory::Ring {
-                                    prop_assert!(end[t] - needs.start <= capacity[t].cast_signed());
-                                    // Where rows share places, the newest block may have been written to its end.
-                                    let newest = end[t].unsigned_abs().next_multiple_of(BLOCK).cast_signed();
-                                    let whole = tensors[t].height + 2 * tensors[t].rim;
-                                    prop_assert!(newest - needs.start <= capacity[t].cast_signed() || capacity[t] >= whole);
-                                }
-                            }
-                        }
-                        for made in &tasks[task].makes {
-                            prop_assert!(rows.end <= tensors[*made].height);
-                            let rim = if rows.end == tensors[*made].height { tensors[*made].rim } else { 0 };
-                            end[*made] = (rows.end + rim).cast_signed();
-                            if tensors[*made].memory != Memory::Ring {
-                                prop_assert!((end[*made] - first[*made]).unsigned_abs() <= capacity[*made]);
-                            }
-                        }
-                    }
+                }
+                for made in &tasks[task].makes {
+                    prop_assert!(rows.end <= tensors[*made].height);
+                    let rim = if rows.end == tensors[*made].height { tensors[*made].rim } else { 0 };
+                    end[*made] = (rows.end + rim).cast_signed();
                 }
             }
             for (task, done) in tasks.iter().zip(done) {
@@ -334,7 +278,7 @@ mod tests {
                 let (tasks, tensors) = chain(height, &links, true, &[BLOCK, 2 * BLOCK]);
                 schedule(&tasks, &tensors).capacity
             };
-            assert_eq!(capacity(504)[..links.len()], capacity(5016)[..links.len()]);
+            assert_eq!(capacity(504), capacity(5016));
         }
     }
 }

@@ -7,7 +7,7 @@ use ndarray::{ArrayD, Axis, IxDyn, Slice};
 use proptest::prelude::*;
 use tract_onnx::pb;
 
-use super::{Cut, Given, cut, groups_of_rows, shapes};
+use super::{Cut, Given, Strip, cut, groups_of_rows, shapes};
 use crate::graph::{float_tensor, int, int_tensor, node, tensor_info};
 use crate::model::reference::compute;
 use crate::operator::CELL_SIDES;
@@ -140,14 +140,19 @@ fn flow(graph: &pb::GraphProto, features: &ArrayD<f32>, by_rows: bool) -> Vec<Ve
             other => panic!("{other:?}"),
         })
         .collect();
-    let rows = |_: usize, plane: usize, row: usize, out: &mut [f32]| {
-        out.copy_from_slice(&values[(plane * tile[0] + row) * tile[1]..][..tile[1]]);
+    let rows = |_: usize, plane: usize, [y, x]: [usize; 2], out: &mut [f32]| {
+        out.copy_from_slice(&values[(plane * tile[0] + y) * tile[1] + x..][..out.len()]);
     };
     let mut outputs = vec![vec![f32::NAN; tile.iter().product()]; graph.output.len()];
     // Twice, as what a frame leaves behind must not show in the next.
     for _ in 0..2 {
         outputs.iter_mut().for_each(|o| o.fill(f32::NAN));
-        flow.run(&given, &rows, &mut outputs.iter_mut().map(Vec::as_mut_slice).collect::<Vec<_>>());
+        flow.run(
+            &given,
+            &rows,
+            &Strip::whole(tile[tile.len() - 1]),
+            &mut outputs.iter_mut().map(Vec::as_mut_slice).collect::<Vec<_>>(),
+        );
     }
     outputs
 }
