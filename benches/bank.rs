@@ -1,7 +1,8 @@
 //! How fast banks are computed on one core, beside what the core can do at most and beside tract.
 //!
-//! `cargo bench --bench bank -- [SIZE ...] [--onnx FILE]` prints JSON: milliseconds by case and size, the rate of fused
-//! multiply-adds and of copies measured in the same run, and the time of FILE (one input (1, 1, SIZE, SIZE)) on tract.
+//! `cargo bench --bench bank -- [CASE ...] [SIZE ...] [--onnx FILE]` prints JSON: milliseconds by case (`five-fields`,
+//! `heat-radii`) and size, the rate of fused multiply-adds and of copies measured in the same run, and the time of FILE
+//! (one input (1, 1, SIZE, SIZE)) on tract.
 //! `tools/benchmarks.py` calls it in turns with other libraries.
 
 use std::hint::black_box;
@@ -17,34 +18,31 @@ const BLOCK: usize = 8;
 const RUNS: usize = 25;
 
 fn main() {
-    let mut sizes = Vec::new();
-    let mut onnx = None;
+    let (mut cases, mut sizes, mut onnx) = (Vec::new(), Vec::new(), None);
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
         match (arg.as_str(), arg.parse()) {
             // What cargo adds.
             ("--bench", _) => {}
             ("--onnx", _) => onnx = args.next(),
+            ("five-fields" | "heat-radii", _) => cases.push(arg),
             (_, Ok(size)) => sizes.push(size),
-            _ => panic!("got {arg:?}, expected sizes and --onnx FILE"),
+            _ => panic!("got {arg:?}, expected five-fields, heat-radii, sizes and --onnx FILE"),
         }
     }
     let multiply_adds = peak();
-    let rows: Vec<Value> = sizes.iter().map(|size| row(*size, multiply_adds, onnx.as_deref())).collect();
+    let each = cases.iter().flat_map(|case| sizes.iter().map(move |size| (case, *size)));
+    let rows: Vec<Value> = each.map(|(case, size)| row(case, size, multiply_adds, onnx.as_deref())).collect();
     let report = json!({ "multiply_adds_per_second": multiply_adds, "copied_bytes_per_second": copy(), "rows": rows });
     println!("{report}");
 }
 
-fn row(size: usize, multiply_adds: f64, onnx: Option<&str>) -> Value {
+fn row(case: &str, size: usize, multiply_adds: f64, onnx: Option<&str>) -> Value {
     let image: Vec<f32> = (0..size * size).map(|i| ((i * 7919) % 1009) as f32 / 1009.0).collect();
-    let bound = |count: usize| 1e3 * (count * size * size) as f64 / multiply_adds;
-    // Four vertical and eight horizontal passes of 33 taps.
-    let five = median(five_fields(&image, size));
-    let (heat, count) = heat_banks(&image, size);
+    let (ours, count) = if case == "heat-radii" { heat_radii(&image, size) } else { five_fields(&image, size) };
     json!({
-        "size": size,
-        "five_fields_ms": five, "five_fields_bound_ms": bound(12 * 33),
-        "heat_banks_ms": median(heat), "heat_banks_bound_ms": bound(count),
+        "case": case, "size": size, "ours_ms": median(ours),
+        "bound_ms": 1e3 * (count * size * size) as f64 / multiply_adds,
         "tract_ms": onnx.map(|file| median(tract(file, &image, size).expect("a model for tract"))),
     })
 }
@@ -74,8 +72,9 @@ fn time(mut run: impl FnMut()) -> Vec<f64> {
         .collect()
 }
 
-/// u, u_x, u_y, the Laplacian and the bi-Laplacian by kernels of 33 taps, the sums made row block by row block.
-fn five_fields(image: &[f32], size: usize) -> Vec<f64> {
+/// u, u_x, u_y, the Laplacian and the bi-Laplacian by kernels of 33 taps, the sums made row block by row block; also
+/// the multiply-adds a pixel.
+fn five_fields(image: &[f32], size: usize) -> (Vec<f64>, usize) {
     let wanted = [[0, 0], [0, 1], [1, 0], [2, 0], [0, 2], [4, 0], [2, 2], [0, 4]].map(derivative);
     let bank = BoundBank::new(&[size, size], &wanted, Border::OneSided, |_, order| taps(16, order)).expect("it fits");
     let place = Place::whole(size, size);
@@ -83,7 +82,7 @@ fn five_fields(image: &[f32], size: usize) -> Vec<f64> {
     // The terms of the sums, of one row block.
     let mut terms = vec![vec![0.0_f32; size * BLOCK]; 5];
     let mut scratch = vec![0.0; bank.scratch_len()];
-    time(|| {
+    let times = time(|| {
         for from in (0..size).step_by(BLOCK) {
             let rows = from..(from + BLOCK).min(size);
             let block = Place { first: from.cast_signed(), ..place };
@@ -101,11 +100,13 @@ fn five_fields(image: &[f32], size: usize) -> Vec<f64> {
             }
         }
         black_box(&fields);
-    })
+    });
+    // Four vertical and eight horizontal passes of 33 taps.
+    (times, 12 * 33)
 }
 
 /// The second derivatives of the heat model at its four radii, and their multiply-adds a pixel.
-fn heat_banks(image: &[f32], size: usize) -> (Vec<f64>, usize) {
+fn heat_radii(image: &[f32], size: usize) -> (Vec<f64>, usize) {
     let radii: Vec<usize> = [6, 10, 16, 28].into_iter().filter(|r| 2 * r < size).collect();
     let wanted = [[2, 0], [0, 2]].map(derivative);
     let banks: Vec<BoundBank> = radii

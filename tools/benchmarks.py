@@ -9,6 +9,7 @@ against scipy and, where it is installed (`pip install opencv-python-headless`),
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import platform
 import statistics
@@ -20,13 +21,13 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
-from onnx import helper, numpy_helper
-from scipy import ndimage
+from other_banks import as_model, elsewhere, five_fields, heat_radii
 
 ROOT = Path(__file__).resolve().parents[1]
 COMMAND = ROOT / "target" / "release" / "mollifier"
 BACKENDS = ("tract", "tract-plain", "ort")
+BANKS = {"five-fields": five_fields, "heat-radii": heat_radii}
+CASES = {"five-fields": "five fields", "heat-radii": "heat's radii"}
 
 
 def library() -> Path | None:
@@ -143,78 +144,11 @@ def table(files: list[Path], sizes: list[str], rounds: int, ort: Path | None, pr
     return rows
 
 
-def taps(order: int) -> np.ndarray:
-    """The 33 taps of one derivative order."""
-    arguments = [COMMAND, "kernel", "--family", "poly8", "--radius", "16", "--order", str(order), "--json"]
+def taps(radius: int, order: int) -> np.ndarray:
+    """Those of one derivative order."""
+    arguments = [COMMAND, "kernel", "--family", "poly8", "--radius", str(radius), "--order", str(order), "--json"]
     done = subprocess.run(arguments, capture_output=True, text=True, check=True)
     return np.asarray(json.loads(done.stdout)["taps"], dtype=np.float32)
-
-
-# The five fields of one image, u, u_x, u_y, Laplacian and bi-Laplacian: orders along y, then those along x from each.
-PASSES = {0: [0, 1, 2, 4], 1: [0], 2: [0, 2], 4: [0]}
-
-
-def five_fields(size: int) -> onnx.ModelProto:
-    """The five fields as an engine takes them: 4 vertical and 8 horizontal passes and 3 sums."""
-    kernels = {order: taps(order) for order in PASSES}
-    first = np.stack([kernels[order] for order in PASSES]).reshape(4, 1, 33, 1)
-    constants = [numpy_helper.from_array(first, "vertical")]
-    nodes = [
-        helper.make_node("Conv", ["u", "vertical"], ["v"], pads=[16, 0, 16, 0]),
-        helper.make_node("Split", ["v"], [f"v{order}" for order in PASSES], axis=1),
-    ]
-    for order, along_x in PASSES.items():
-        second = np.stack([kernels[o] for o in along_x]).reshape(-1, 1, 1, 33)
-        constants.append(numpy_helper.from_array(second, f"horizontal{order}"))
-        nodes.append(helper.make_node("Conv", [f"v{order}", f"horizontal{order}"], [f"h{order}"], pads=[0, 16, 0, 16]))
-        names = [f"d{order}{o}" for o in along_x]
-        split = helper.make_node("Split", [f"h{order}"], names, axis=1)
-        nodes.append(split if len(names) > 1 else helper.make_node("Identity", [f"h{order}"], names))
-    nodes += [
-        helper.make_node("Add", ["d20", "d02"], ["laplacian"]),
-        helper.make_node("Add", ["d22", "d22"], ["twice"]),
-        helper.make_node("Add", ["d40", "d04"], ["pure"]),
-        helper.make_node("Add", ["pure", "twice"], ["bilaplacian"]),
-    ]
-    shape = [1, 1, size, size]
-    fields = ["d00", "d01", "d10", "laplacian", "bilaplacian"]
-    outputs = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape) for name in fields]
-    inputs = [helper.make_tensor_value_info("u", onnx.TensorProto.FLOAT, shape)]
-    graph = helper.make_graph(nodes, "bank", inputs, outputs, constants)
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-
-
-def elsewhere(model: onnx.ModelProto, size: int) -> dict[str, Callable[[], object]]:
-    """The five fields by other libraries, one thread each."""
-    kernels = {order: taps(order) for order in PASSES}
-    image = np.random.default_rng(0).random((size, size), dtype=np.float32)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    tensor = image[None, None]
-    libraries: dict[str, Callable[[], object]] = {"onnxruntime": lambda: session.run(None, {"u": tensor})}
-
-    def combined(vertical: Callable[[int], object], horizontal: Callable[[object, int], object]) -> list[object]:
-        d = {(y, x): horizontal(v, x) for y, along_x in PASSES.items() for v in [vertical(y)] for x in along_x}
-        return [d[0, 0], d[0, 1], d[1, 0], d[2, 0] + d[0, 2], d[4, 0] + 2 * d[2, 2] + d[0, 4]]
-
-    def correlate(values: object, order: int, axis: int) -> object:
-        return ndimage.correlate1d(values, kernels[order], axis=axis, mode="constant")
-
-    libraries["scipy"] = lambda: combined(lambda y: correlate(image, y, 0), lambda v, x: correlate(v, x, 1))
-    try:
-        import cv2
-    except ImportError:
-        return libraries
-    cv2.setNumThreads(1)
-    libraries["OpenCV filter2D"] = lambda: combined(
-        lambda y: cv2.filter2D(image, -1, kernels[y].reshape(-1, 1)),
-        lambda v, x: cv2.filter2D(v, -1, kernels[x].reshape(1, -1)),
-    )
-    libraries["OpenCV sepFilter2D"] = lambda: [
-        cv2.sepFilter2D(image, -1, kernels[x], kernels[y]) for y, along_x in PASSES.items() for x in along_x
-    ]
-    return libraries
 
 
 def milliseconds(run: Callable[[], object], runs: int = 15) -> float:
@@ -230,43 +164,44 @@ def milliseconds(run: Callable[[], object], runs: int = 15) -> float:
 def banks(sizes: list[int], rounds: int, program: Path) -> list[str]:
     """The section on banks alone."""
     rows, peaks, copies = [], [], []
-    for size in sizes:
+    for size, (case, bank) in itertools.product(sizes, BANKS.items()):
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "bank.onnx"
-            onnx.save(five_fields(size), file)
-            libraries = elsewhere(onnx.load(file), size)
+            onnx.save(as_model(bank(taps), size), file)
+            libraries = elsewhere(bank(taps), size)
             runs: dict[str, list[float]] = {}
             for _ in range(rounds):
-                done = subprocess.run([program, str(size), "--onnx", file], capture_output=True, text=True, check=True)
-                report = json.loads(done.stdout)
+                arguments = [program, case, str(size), "--onnx", file]
+                report = json.loads(subprocess.run(arguments, capture_output=True, text=True, check=True).stdout)
                 peaks.append(report["multiply_adds_per_second"] / 1e9)
                 copies.append(report["copied_bytes_per_second"] / 1e9)
                 (row,) = report["rows"]
-                for name, value in row.items():
-                    runs.setdefault(name, []).append(value)
+                for name in ("ours_ms", "bound_ms", "tract_ms"):
+                    runs.setdefault(name, []).append(row[name])
                 for name, run in libraries.items():
                     runs.setdefault(name, []).append(milliseconds(run))
         middle = {name: statistics.median(values) for name, values in runs.items()}
         others = {"tract": middle["tract_ms"]} | {name: middle[name] for name in libraries}
         best = min(others, key=others.__getitem__)
-        five, heat = middle["five_fields_ms"], middle["heat_banks_ms"]
+        ours = middle["ours_ms"]
         rows.append(
-            f"| {size}x{size} | {five:.1f} | {five / middle['five_fields_bound_ms']:.1f} | "
+            f"| {CASES[case]} | {size}x{size} | {ours:.1f} | {ours / middle['bound_ms']:.1f} | "
             + ", ".join(f"{name} {value:.1f}" for name, value in others.items())
-            + f" | {others[best] / five:.1f} ({best}) | {heat:.1f} | {heat / middle['heat_banks_bound_ms']:.1f} |"
+            + f" | {others[best] / ours:.1f} ({best}) |"
         )
         print(rows[-1], flush=True)
     return [
         "## Banks alone",
         "",
-        "u, u_x, u_y, the Laplacian and the bi-Laplacian of one image by kernels of 33 taps (396 multiply-adds a pixel "
-        "in 12 separable passes), and the second derivatives of the heat model at its four radii (496). The bound is "
+        "Five fields: u, u_x, u_y, the Laplacian and the bi-Laplacian of one image by kernels of 33 taps (396 "
+        "multiply-adds a pixel in 12 separable passes); heat's radii: the second derivatives of the heat model at its "
+        "four radii (496 in 16). The bound is "
         "what the multiply-adds alone would take at the rate measured in the same runs: "
         f"{statistics.median(peaks):.0f} thousand million a second; copying went at {statistics.median(copies):.0f} "
         "GB a second. Ours has one-sided borders, the others zeros.",
         "",
-        "| size | five fields, ms | / bound | others, ms | fastest other / ours | heat's radii, ms | / bound |",
-        "|---|---|---|---|---|---|---|",
+        "| bank | size | ours, ms | / bound | others, ms | fastest other / ours |",
+        "|---|---|---|---|---|---|",
         *rows,
         "",
     ]
