@@ -2,7 +2,7 @@
 
 use super::statistics::Lattice;
 use super::validity::Invalid;
-use crate::source::Frame;
+use crate::source::{Frame, Pixels};
 
 /// Standard deviation of the smoothing before the levels are read, in pixels, and where it is cut.
 const SMOOTHING: f64 = 2.0;
@@ -29,31 +29,12 @@ const RIM: usize = 2 * REACH;
 /// negative, zero somewhere). An assumption about the specimen: it must show both phases. Give `phi_low` and
 /// `phi_high` where the densities of the phases are known.
 pub(super) fn phase_levels(frame: &Frame, invalid: &Invalid, scratch: &mut Vec<f64>) -> Option<(f64, f64)> {
-    let [rows, columns] = frame.shape;
-    let weight = |d: usize| (-0.5 * (d as f64 / SMOOTHING).powi(2)).exp();
-    scratch.clear();
-    let (mut least, mut negative) = (f64::INFINITY, false);
     let lattice = Lattice::new(frame.shape);
     let first = lattice.points().next().unwrap_or(0);
+    let columns = frame.shape[1];
     let width = (columns - first % columns.max(1)).div_ceil(lattice.stride());
-    for point in lattice.points() {
-        let (r, c) = (point / columns, point % columns);
-        let (mut sum, mut weights) = (0.0, 0.0);
-        for y in r.saturating_sub(REACH)..(r + REACH + 1).min(rows) {
-            for x in c.saturating_sub(REACH)..(c + REACH + 1).min(columns) {
-                let i = y * columns + x;
-                if invalid.is_valid(i) {
-                    let (w, value) = (weight(y.abs_diff(r)) * weight(x.abs_diff(c)), frame.pixels.get(i));
-                    sum += w * value;
-                    weights += w;
-                    negative |= value < 0.0;
-                    least = least.min(value);
-                }
-            }
-        }
-        scratch.push(if weights > 0.0 { sum / weights } else { f64::NAN });
-    }
-    if !negative && least == 0.0 {
+    let signs = smooth(frame, invalid, lattice, scratch);
+    if signs.negative == 0 && signs.zero > 0 {
         let mut all: Vec<f64> = scratch.iter().copied().filter(|v| !v.is_nan()).collect();
         let ground = OCCUPIED * percentile(&mut all, HIGH);
         let inner = inside(scratch, width, RIM.div_ceil(lattice.stride()), ground);
@@ -65,6 +46,74 @@ pub(super) fn phase_levels(frame: &Frame, invalid: &Invalid, scratch: &mut Vec<f
     let margin = WIDENING * (high - low);
     // Averages of equal values differ by their rounding.
     (high - low > SAME * low.abs().max(high.abs())).then_some((low - margin, high + margin))
+}
+
+/// How many of the values that were looked at are zero, and below it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Signs {
+    zero: usize,
+    negative: usize,
+}
+
+/// Write the smoothed values at the lattice's points to `smoothed`, NaN where no pixel around is valid.
+///
+/// Down the columns first, where neighbours in memory are summed side by side, then along the rows at the points alone.
+fn smooth(frame: &Frame, invalid: &Invalid, lattice: Lattice, smoothed: &mut Vec<f64>) -> Signs {
+    let [rows, columns] = frame.shape;
+    let weights: [f64; REACH + 1] = std::array::from_fn(|d| (-0.5 * (d as f64 / SMOOTHING).powi(2)).exp());
+    let mut sums = vec![[0.0; 2]; columns];
+    let mut signs = Signs::default();
+    let mut row = None;
+    smoothed.clear();
+    for point in lattice.points() {
+        let (r, c) = (point / columns, point % columns);
+        if row != Some(r) {
+            row = Some(r);
+            sums.fill([0.0; 2]);
+            for y in r.saturating_sub(REACH)..(r + REACH + 1).min(rows) {
+                let (from, weight) = (y * columns, weights[y.abs_diff(r)]);
+                let whole = invalid.in_rows(y, y + 1, columns).next().is_none();
+                let valid = (!whole).then_some(|x: usize| invalid.is_valid(from + x));
+                match &frame.pixels {
+                    Pixels::U8(v) => add(&v[from..from + columns], weight, valid, &mut sums, &mut signs),
+                    Pixels::U16(v) => add(&v[from..from + columns], weight, valid, &mut sums, &mut signs),
+                    Pixels::F32(v) => add(&v[from..from + columns], weight, valid, &mut sums, &mut signs),
+                    Pixels::F64(v) => add(&v[from..from + columns], weight, valid, &mut sums, &mut signs),
+                }
+            }
+        }
+        let near = c.saturating_sub(REACH)..(c + REACH + 1).min(columns);
+        let [sum, total] = near.fold([0.0; 2], |[sum, total], x| {
+            let weight = weights[x.abs_diff(c)];
+            [sum + weight * sums[x][0], total + weight * sums[x][1]]
+        });
+        smoothed.push(if total > 0.0 { sum / total } else { f64::NAN });
+    }
+    signs
+}
+
+/// Add the values of a row to the sums of the columns, those that are valid if not all are.
+fn add<T: Copy + Into<f64>>(
+    row: &[T],
+    weight: f64,
+    valid: Option<impl Fn(usize) -> bool>,
+    sums: &mut [[f64; 2]],
+    signs: &mut Signs,
+) {
+    let mut one = |value: f64, [sum, total]: &mut [f64; 2]| {
+        *sum += weight * value;
+        *total += weight;
+        signs.zero += usize::from(value == 0.0);
+        signs.negative += usize::from(value < 0.0);
+    };
+    let values = row.iter().zip(sums).enumerate();
+    match valid {
+        // Without a branch, so that many are added at once.
+        None => values.for_each(|(_, (value, sums))| one((*value).into(), sums)),
+        Some(valid) => {
+            values.filter(|(x, _)| valid(*x)).for_each(|(_, (value, sums))| one((*value).into(), sums));
+        }
+    }
 }
 
 /// The values above `ground` whose neighbours `rim` points away are all above it too; without regard to their
@@ -93,8 +142,9 @@ fn percentile(values: &mut [f64], share: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
-    use crate::source::Pixels;
     use crate::stream::Outliers;
     use crate::stream::statistics::FrameStatistics;
     use crate::stream::validity::Saturation;
@@ -109,6 +159,48 @@ mod tests {
 
     fn stripes(r: usize) -> f32 {
         if (r / 25).is_multiple_of(2) { 1.0 } else { 3.0 }
+    }
+
+    /// The smoothed value at a point by its definition.
+    fn plainly(frame: &Frame, invalid: &Invalid, [r, c]: [usize; 2]) -> f64 {
+        let [rows, columns] = frame.shape;
+        let weight = |d: usize| (-0.5 * (d as f64 / SMOOTHING).powi(2)).exp();
+        let (mut sum, mut total) = (0.0, 0.0);
+        for y in r.saturating_sub(REACH)..(r + REACH + 1).min(rows) {
+            for x in c.saturating_sub(REACH)..(c + REACH + 1).min(columns) {
+                if invalid.is_valid(y * columns + x) {
+                    let weight = weight(y.abs_diff(r)) * weight(x.abs_diff(c));
+                    sum += weight * frame.pixels.get(y * columns + x);
+                    total += weight;
+                }
+            }
+        }
+        sum / total
+    }
+
+    proptest! {
+        #[test]
+        fn smoothing_in_two_passes_is_that_by_definition(
+            shape in [1usize..300, 1usize..300],
+            holes in prop::collection::vec((0usize..300, 0usize..300, 1usize..30), 0..4),
+            least in -1i32..2,
+        ) {
+            let [rows, columns] = shape;
+            let hole = |r: usize, c: usize| holes.iter().any(|h| r.abs_diff(h.0) < h.2 && c.abs_diff(h.1) < h.2);
+            let value = |i: usize| if hole(i / columns, i % columns) { f32::NAN } else { (least + (i * 7919 % 5) as i32) as f32 };
+            let frame = Frame { index: 0, time: None, shape, pixels: Pixels::F32((0..rows * columns).map(value).collect()) };
+            let mut invalid = Invalid::default();
+            invalid.prepare(&frame, Saturation::Auto, Outliers::Keep, &mut FrameStatistics::default());
+            let (lattice, mut smoothed) = (Lattice::new(shape), Vec::new());
+            let signs = smooth(&frame, &invalid, lattice, &mut smoothed);
+            prop_assert_eq!(lattice.points().count(), smoothed.len());
+            for (point, got) in lattice.points().zip(&smoothed) {
+                let want = plainly(&frame, &invalid, [point / columns, point % columns]);
+                prop_assert!((got - want).abs() < 1e-12 || (got.is_nan() && want.is_nan()), "{} for {}", got, want);
+            }
+            prop_assert!(least < 0 || signs.negative == 0);
+            prop_assert!(least < 1 || signs.zero == 0);
+        }
     }
 
     #[test]
