@@ -61,7 +61,9 @@ struct Signs {
 fn smooth(frame: &Frame, invalid: &Invalid, lattice: Lattice, smoothed: &mut Vec<f64>) -> Signs {
     let [rows, columns] = frame.shape;
     let weights: [f64; REACH + 1] = std::array::from_fn(|d| (-0.5 * (d as f64 / SMOOTHING).powi(2)).exp());
-    let mut sums = vec![[0.0; 2]; columns];
+    let mut sums = vec![0.0; columns];
+    // Of the weights: what all columns have in common, and what they have of rows that are not all valid.
+    let (mut common, mut totals) = (0.0, vec![0.0; columns]);
     let mut signs = Signs::default();
     let mut row = None;
     smoothed.clear();
@@ -69,11 +71,19 @@ fn smooth(frame: &Frame, invalid: &Invalid, lattice: Lattice, smoothed: &mut Vec
         let (r, c) = (point / columns, point % columns);
         if row != Some(r) {
             row = Some(r);
-            sums.fill([0.0; 2]);
+            common = 0.0;
+            sums.fill(0.0);
+            totals.fill(0.0);
             for y in r.saturating_sub(REACH)..(r + REACH + 1).min(rows) {
                 let (from, weight) = (y * columns, weights[y.abs_diff(r)]);
-                let whole = invalid.in_rows(y, y + 1, columns).next().is_none();
-                let valid = (!whole).then_some(|x: usize| invalid.is_valid(from + x));
+                let mut valid = None;
+                if invalid.in_rows(y, y + 1, columns).next().is_some() {
+                    valid = Some(|x: usize| invalid.is_valid(from + x));
+                    let of_valid = totals.iter_mut().enumerate().filter(|(x, _)| invalid.is_valid(from + x));
+                    of_valid.for_each(|(_, total)| *total += weight);
+                } else {
+                    common += weight;
+                }
                 match &frame.pixels {
                     Pixels::U8(v) => add(&v[from..from + columns], weight, valid, &mut sums, &mut signs),
                     Pixels::U16(v) => add(&v[from..from + columns], weight, valid, &mut sums, &mut signs),
@@ -83,10 +93,12 @@ fn smooth(frame: &Frame, invalid: &Invalid, lattice: Lattice, smoothed: &mut Vec
             }
         }
         let near = c.saturating_sub(REACH)..(c + REACH + 1).min(columns);
-        let [sum, total] = near.fold([0.0; 2], |[sum, total], x| {
+        let (mut sum, mut total) = (0.0, 0.0);
+        for x in near {
             let weight = weights[x.abs_diff(c)];
-            [sum + weight * sums[x][0], total + weight * sums[x][1]]
-        });
+            sum += weight * sums[x];
+            total += weight * (common + totals[x]);
+        }
         smoothed.push(if total > 0.0 { sum / total } else { f64::NAN });
     }
     signs
@@ -97,21 +109,20 @@ fn add<T: Copy + Into<f64>>(
     row: &[T],
     weight: f64,
     valid: Option<impl Fn(usize) -> bool>,
-    sums: &mut [[f64; 2]],
+    sums: &mut [f64],
     signs: &mut Signs,
 ) {
-    let mut one = |value: f64, [sum, total]: &mut [f64; 2]| {
+    let mut one = |value: f64, sum: &mut f64| {
         *sum += weight * value;
-        *total += weight;
         signs.zero += usize::from(value == 0.0);
         signs.negative += usize::from(value < 0.0);
     };
     let values = row.iter().zip(sums).enumerate();
     match valid {
         // Without a branch, so that many are added at once.
-        None => values.for_each(|(_, (value, sums))| one((*value).into(), sums)),
+        None => values.for_each(|(_, (value, sum))| one((*value).into(), sum)),
         Some(valid) => {
-            values.filter(|(x, _)| valid(*x)).for_each(|(_, (value, sums))| one((*value).into(), sums));
+            values.filter(|(x, _)| valid(*x)).for_each(|(_, (value, sum))| one((*value).into(), sum));
         }
     }
 }
