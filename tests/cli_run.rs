@@ -264,6 +264,49 @@ fn hot_pixels_dead_columns_and_blank_frames_cost_next_to_nothing() {
 }
 
 #[test]
+fn a_grabber_that_repeats_a_frame_and_a_sensor_that_is_stuck_are_said() {
+    let bench = Bench::new();
+    let (movies, series) = (bench.model("heat-transient-closed-form"), bench.model("langevin-closed-form"));
+    let told = |model: &str, input: &str, name: &str, more: &[&str]| {
+        let out = bench.path(name);
+        let output = run(&[&["run", model, input, "--format", "npy", "--out", &out], more].concat());
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        record(&out)
+    };
+    let movie = |name: &str, copies: &[usize]| {
+        let mut frames = decaying(9, 4.0, 1);
+        for &copy in copies {
+            let before = frames.slice(ndarray::s![copy - 1, .., ..]).to_owned();
+            frames.slice_mut(ndarray::s![copy, .., ..]).assign(&before);
+        }
+        let input = bench.path(&format!("{name}.npy"));
+        write_npy(&input, &frames).expect("it is written");
+        told(&movies, &input, name, &["--with", "m=0", "--spacing", "t=1,y=1,x=1"])
+    };
+    let json = movie("all different", &[]);
+    assert!(json["frames"]["copies"] == 0 && !json["warnings"].to_string().contains("exact copies"), "{json}");
+    let json = movie("repeated", &[5, 6]);
+    assert_eq!(json["frames"]["copies"], 2);
+    assert!(json["warnings"].to_string().contains("2 frames are exact copies of the one before (first at index 5)"));
+
+    let sensor = |name: &str, stuck: std::ops::Range<usize>| {
+        let value = |i: usize| {
+            let i = if stuck.contains(&i) { stuck.start } else { i };
+            (0.02 * i as f64).sin() + 0.02 * ((i as f64 * 78.2).sin() * 43_758.5).fract()
+        };
+        let input = bench.path(&format!("{name}.csv"));
+        let rows: String = (0..3000).map(|i| format!("{}\n", value(i))).collect();
+        fs::write(&input, format!("u\n{rows}")).expect("it is written");
+        told(&series, &input, name, &["--with", "a=0", "--spacing", "t=0.01"])
+    };
+    let json = sensor("moving", 0..0);
+    assert!(json["stuck"].is_null() && !json["warnings"].to_string().contains("stuck"), "{json}");
+    let json = sensor("stuck", 1000..1400);
+    assert_eq!(json["stuck"], serde_json::json!({ "channel": 0, "first": 1000, "samples": 400 }));
+    assert!(json["warnings"].to_string().contains("the 400 samples from index 1000 on have one value"));
+}
+
+#[test]
 fn diffusion_slower_or_faster_than_tested_and_longer_pixels_are_said_to_be() {
     let bench = Bench::new();
     let warnings = |model: &str, name: &str, diffusivity: f64, columns: usize| {

@@ -123,9 +123,11 @@ impl Record<'_> {
                 "with_outlying_values": report.outlying_frames,
                 "blank": report.blank_frames,
                 "jumps": report.jumps,
+                "copies": report.copies,
             },
             "invalid_values": report.invalid_values,
             "outlying_values": report.outlying_values,
+            "stuck": report.stuck.map(|s| json!({ "channel": s.channel, "first": s.first, "samples": s.samples })),
             "input_faults": self.faults.map(|f| {
                 f.told().into_iter().map(|(n, count, _)| (n.to_owned(), json!(count))).collect::<serde_json::Map<_, _>>()
             }),

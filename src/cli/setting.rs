@@ -7,7 +7,7 @@ use mollifier::backend::Backend;
 use mollifier::model::{Input, InputRole, Kind, Model};
 use mollifier::sink::Entry;
 use mollifier::source::{Described, Faults, Tally};
-use mollifier::stream::{Givens, Report};
+use mollifier::stream::{Givens, Report, Stuck};
 use mollifier::units::Spacing;
 use serde_json::{Value, json};
 
@@ -156,6 +156,20 @@ impl<'a> Setting<'a> {
                 "the brightness jumps at {} (first at index {first}): another exposure or lamp is taken for a change of the \
                  field in time, and maps around such a frame are not to be read",
                 counted(report.jumps, "frames")
+            ));
+        }
+        if let Some(first) = report.first_copy {
+            late.push(format!(
+                "{} exact copies of the one before (first at index {first}): a camera or grabber that repeats a frame is taken \
+                 for a field that stands still",
+                if report.copies == 1 { "1 frame is".into() } else { format!("{} frames are", report.copies) }
+            ));
+        }
+        if let Some(Stuck { channel, first, samples }) = report.stuck {
+            late.push(format!(
+                "the {samples} samples from index {first} on{} have one value: where the sensor was stuck, lambda and its std \
+                 say nothing",
+                if channel > 0 { format!(" of channel {channel}") } else { String::new() }
             ));
         }
         if report.rounding > 0.0 {

@@ -2,8 +2,10 @@
 
 use std::collections::VecDeque;
 
+use super::metrics::Stuck;
 use super::noise::{rounding, series_noise};
 use super::outliers::Outliers;
+use super::runs::Runs;
 use super::spikes::{Verdict, judge};
 
 /// Samples that the noise is estimated from, the step at which it is estimated anew, and the fewest.
@@ -30,6 +32,7 @@ pub(super) struct Channel {
     /// Noise estimates by the index after their block, ascending.
     noises: VecDeque<(u64, f64)>,
     told: Told,
+    runs: Runs,
     scratch: Vec<f64>,
     outliers: Outliers,
     /// Samples before this one are judged: they belong to the signal, or stood out and are missing.
@@ -52,6 +55,7 @@ impl Channel {
         }
         let before = self.held.last().copied().unwrap_or(f64::NAN);
         self.held.push(if value.is_finite() { value } else { before });
+        self.runs.add(self.base + self.values.len() as u64, value);
         self.values.push(value);
         let received = self.base + self.values.len() as u64;
         if received.is_multiple_of(NOISE_BLOCK) && self.values.len() as u64 >= NOISE_BLOCK {
@@ -126,6 +130,11 @@ impl Channel {
         }
         let all = (self.values.len() as u64 >= NOISE_FEWEST).then_some(&self.values)?;
         Some((series_noise(all, &mut self.scratch), deviation(all), rounding(all)))
+    }
+
+    /// The longest run of one value, of at least so many samples, that is no chance.
+    pub(super) fn stuck(&self, least: u64) -> Option<Stuck> {
+        self.runs.stuck(least)
     }
 
     /// Forget the samples before `index`.

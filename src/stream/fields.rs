@@ -333,6 +333,10 @@ impl Pipeline {
                 self.report.jumps += 1;
                 self.report.first_jump.get_or_insert(index);
             }
+            if let Some(index) = self.copying() {
+                self.report.copies += 1;
+                self.report.first_copy.get_or_insert(index);
+            }
             self.report.windows_passed_over = passed_over + self.window.passed_over();
             if self.window.complete() {
                 self.compute()?;
@@ -457,6 +461,15 @@ impl Pipeline {
         self.jumps.add(newest.frame.index, newest.statistics.offset, newest.statistics.contrast)
     }
 
+    /// The index of the newest frame, if it is an exact copy of the one before: noise never gives the same frame twice.
+    fn copying(&self) -> Option<u64> {
+        let mut last_two = self.window.frames().skip(self.window.frames().count().checked_sub(2)?);
+        let (old, new) = (last_two.next()?, last_two.next()?);
+        // Most frames differ as a whole already.
+        let alike = fingerprint(&new.statistics) == fingerprint(&old.statistics);
+        (alike && new.frame.pixels == old.frame.pixels).then_some(new.frame.index)
+    }
+
     fn count_invalid(&mut self) {
         if let Some(newest) = self.window.frames().last() {
             let invalid = newest.invalid.count() as u64;
@@ -498,6 +511,8 @@ impl Pipeline {
             blank_frames: self.report.blank_frames,
             jumps: self.report.jumps,
             first_jump: self.report.first_jump,
+            copies: self.report.copies,
+            first_copy: self.report.first_copy,
             values: self.report.values,
         };
         self.pending.push_back(Pending {

@@ -41,6 +41,12 @@ pub struct Mark {
     /// See [`Report`].
     pub first_jump: Option<u64>,
     /// See [`Report`].
+    #[serde(default)]
+    pub copies: u64,
+    /// See [`Report`].
+    #[serde(default)]
+    pub first_copy: Option<u64>,
+    /// See [`Report`].
     pub values: u64,
 }
 
@@ -73,6 +79,8 @@ impl Before {
         report.blank_frames = mark.blank_frames;
         report.jumps = mark.jumps;
         report.first_jump = mark.first_jump;
+        report.copies = mark.copies;
+        report.first_copy = mark.first_copy;
         report.values = mark.values;
         self.last = Some(mark);
     }

@@ -150,6 +150,10 @@ pub struct Report {
     pub jumps: u64,
     /// The first of them.
     pub first_jump: Option<u64>,
+    /// Frames of a movie that are exact copies of the one before.
+    pub copies: u64,
+    /// The first of them.
+    pub first_copy: Option<u64>,
     /// Values in all.
     pub values: u64,
     /// Frames with so many pixels at their largest value that it looks like a limit.
@@ -184,8 +188,21 @@ pub struct Report {
     pub(super) contrast_sum: f64,
     /// The steps that a series' values come in, where they are coarser than its noise; else 0.
     pub rounding: f64,
+    /// The longest run of one value in a series, if it is longer than a kernel and no chance.
+    pub stuck: Option<Stuck>,
     /// Maps whose frame shows no two phases although the model asks for them.
     pub uniform_maps: u64,
+}
+
+/// Samples of one value one after the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stuck {
+    /// Number of the channel.
+    pub channel: usize,
+    /// Index of the first.
+    pub first: u64,
+    /// How many.
+    pub samples: u64,
 }
 
 impl Report {

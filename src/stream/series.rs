@@ -22,7 +22,7 @@ use super::error::{BoxError, StreamError};
 use super::lanes::Lane;
 use super::losses::Losses;
 use super::mark::{SampleMark, mix};
-use super::metrics::{Progress, Report, milliseconds};
+use super::metrics::{Progress, Report, Stuck, milliseconds};
 use super::outliers::Outliers;
 use super::queue::{Consumer, OnFull, Pop, bounded};
 use crate::source::{Read, SampleSource, Samples};
@@ -441,7 +441,12 @@ impl<'a> Pipeline<'a> {
     fn into_report(mut self) -> Report {
         let told = self.channels.iter_mut().filter_map(Channel::told);
         let worst = told.max_by(|a, b| (a.0 * b.1).total_cmp(&(b.0 * a.1)));
+        let radii = self.planner.contract().banks.iter().flat_map(|bank| &bank.radius);
+        let least = 2 * radii.copied().max().unwrap_or(0) as u64 + 1;
+        let runs = self.channels.iter().enumerate();
+        let stuck = runs.filter_map(|(channel, c)| c.stuck(least).map(|stuck| Stuck { channel, ..stuck }));
         let mut report = self.report;
+        report.stuck = stuck.max_by_key(|s| s.samples);
         if let Some((noise, deviation, rounding)) = worst {
             report.rounding = rounding;
             report.noise_sum = noise * report.computed as f64;
