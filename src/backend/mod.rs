@@ -5,6 +5,7 @@ mod conformance;
 mod flow;
 #[cfg(feature = "ort")]
 mod ort;
+mod rest;
 mod spans;
 mod tract;
 

@@ -9,6 +9,7 @@ use tract_onnx::prelude::*;
 use tract_onnx::tract_core::plan::SimpleState;
 
 use super::flow::{Cut, Flow, Given, Strip, cut, groups_of_rows, shapes};
+use super::rest::Rest;
 use super::{Backend, BackendError, Plan, Rows, Span, Tiling, check_shapes, fit_shapes, split_axis, tensor_shape};
 use crate::graph::{merge_twins, prune};
 use crate::model::{Fit, Model};
@@ -162,11 +163,10 @@ fn prepare(model: &Model, tile: &[usize], own: Own) -> Result<Box<dyn Plan>, Bac
         };
         let parts = cut(graph, &model.contract.banks, &shape.dropped, &shapes, part, own == Own::ByRows)
             .map_err(|e| failed("binding the banks", e.to_string()))?;
-        if let Some(Cut { flow, given, by_rows, rest }) = parts {
-            let small = !rest.output.is_empty();
-            proto.graph = Some(rest);
-            let rest = small.then(|| prepared(&proto)).transpose().map_err(engine("preparing the plan"))?;
-            if rest.iter().any(|rest| rest.used.iter().any(|input| by_rows.contains(input))) {
+        // An operator of the rest that is not known leaves all to the engine.
+        let parts = parts.and_then(|cut| Rest::new(&cut.rest, &of_part).ok().map(|rest| (cut, rest)));
+        if let Some((Cut { flow, given, by_rows, .. }, rest)) = parts {
+            if rest.used().any(|input| by_rows.contains(&input)) {
                 // Of what the rest reads it needs all.
                 return prepare(model, tile, Own::Whole);
             }
@@ -245,8 +245,8 @@ fn view(tensor: &TValue) -> Result<ArrayViewD<'_, f32>, BackendError> {
 enum Work {
     /// tract the whole graph.
     Whole(State),
-    /// The flow all maps, tract the small rest: gains, steps, noise.
-    Flow { flow: Box<Flow>, given: Vec<Given>, by_rows: Vec<usize>, rest: Option<State>, strips: Vec<Strip> },
+    /// The flow all maps, and the rest the few numbers that it needs.
+    Flow { flow: Box<Flow>, given: Vec<Given>, by_rows: Vec<usize>, rest: Rest, strips: Vec<Strip> },
 }
 
 struct TractPlan {
@@ -323,9 +323,7 @@ impl TractPlan {
     ) -> Result<(), BackendError> {
         match &mut self.work {
             Work::Whole(state) => run_whole(state, inputs, outputs),
-            Work::Flow { flow, given, rest, strips, .. } => {
-                run_flow(flow, given, rest.as_mut(), strips, inputs, rows, outputs)
-            }
+            Work::Flow { flow, given, rest, strips, .. } => run_flow(flow, given, rest, strips, inputs, rows, outputs),
         }
     }
 }
@@ -344,20 +342,19 @@ fn run_whole(
 fn run_flow(
     flow: &mut Flow,
     given: &[Given],
-    rest: Option<&mut State>,
+    rest: &mut Rest,
     strips: &[Strip],
     inputs: &[ArrayViewD<'_, f32>],
     rows: Rows<'_>,
     outputs: &mut [ArrayViewMutD<'_, f32>],
 ) -> Result<(), BackendError> {
-    let rest = rest.map(|state| run(state, inputs)).transpose()?.unwrap_or_default();
-    let rest: Vec<_> = rest.iter().map(view).collect::<Result<_, _>>()?;
+    let rest = rest.run(inputs).map_err(failure)?;
     let scattered = || failure("inputs and outputs must lie in row-major order".to_owned());
     let mut values: Vec<&[f32]> = Vec::with_capacity(given.len());
     for from in given {
         values.push(match from {
             Given::Input(i) => inputs[*i].as_slice().ok_or_else(scattered)?,
-            Given::Rest(i) => rest[*i].as_slice().ok_or_else(scattered)?,
+            Given::Rest(i) => &rest[*i],
             Given::Constant(values) => values,
         });
     }

@@ -16,6 +16,7 @@ use super::{Model, ModelError};
 use crate::graph::{self, attribute};
 use product::{broadcast, conv, matmul};
 use reduce::reduce;
+pub(crate) use shape::shape_of;
 
 impl Model {
     /// Compute the outputs for `inputs` (in the contract's order, with its axes) in f64.
@@ -98,7 +99,11 @@ fn axis_of(axis: i64, rank: usize) -> Result<usize, String> {
     graph::axis_of(axis, rank).ok_or_else(|| format!("got axis {axis}, expected one of {rank}"))
 }
 
-fn evaluate(node: &pb::NodeProto, args: &[&ArrayD<f64>]) -> Result<Vec<ArrayD<f64>>, String> {
+/// The outputs of one node.
+///
+/// # Errors
+/// An operator outside the set that `bake` writes, or shapes that do not fit each other.
+pub(crate) fn evaluate(node: &pb::NodeProto, args: &[&ArrayD<f64>]) -> Result<Vec<ArrayD<f64>>, String> {
     let kind = node.op_type.as_str();
     let inputs = match kind {
         "Add" | "Sub" | "Mul" | "Div" | "Greater" | "MatMul" | "Reshape" | "Unsqueeze" => 2..=2,
@@ -145,7 +150,7 @@ fn evaluate(node: &pb::NodeProto, args: &[&ArrayD<f64>]) -> Result<Vec<ArrayD<f6
             let dims: Vec<usize> = whole(args[0]).iter().map(|d| usize::try_from(*d).unwrap_or(0)).collect();
             Ok(ArrayD::from_elem(IxDyn(&dims), fill))
         }
-        "Shape" => shape::shape(node, args[0]),
+        "Shape" => Ok(shape_of(node, args[0].shape())),
         "Reshape" => shape::reshape(node, args[0], args[1]),
         "Transpose" => shape::transpose(node, args[0]),
         "Unsqueeze" => shape::unsqueeze(args[0], args[1]),

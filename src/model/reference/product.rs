@@ -11,6 +11,16 @@ fn common(a: &[usize], b: &[usize]) -> Result<Vec<usize>, String> {
 
 pub(super) fn broadcast(a: &ArrayD<f64>, b: &ArrayD<f64>, f: impl Fn(f64, f64) -> f64) -> Result<ArrayD<f64>, String> {
     let shape = common(a.shape(), b.shape())?;
+    // Most tensors have one shape or are numbers: a plain loop, as a plan's small rest is computed by this as well.
+    let values: Option<Vec<f64>> = match (a.as_slice(), b.as_slice()) {
+        (Some(x), Some(y)) if a.shape() == b.shape() => Some(x.iter().zip(y).map(|(x, y)| f(*x, *y)).collect()),
+        (Some(x), Some([y])) if a.shape() == shape => Some(x.iter().map(|x| f(*x, *y)).collect()),
+        (Some([x]), Some(y)) if b.shape() == shape => Some(y.iter().map(|y| f(*x, *y)).collect()),
+        _ => None,
+    };
+    if let Some(values) = values {
+        return ArrayD::from_shape_vec(IxDyn(&shape), values).map_err(|e| e.to_string());
+    }
     let (a, b) = (
         a.broadcast(IxDyn(&shape)).ok_or("shapes do not broadcast")?,
         b.broadcast(IxDyn(&shape)).ok_or("shapes do not broadcast")?,

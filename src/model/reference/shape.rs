@@ -6,12 +6,13 @@ use tract_onnx::pb;
 use super::{axis_of, whole};
 use crate::graph::{attribute, place};
 
-pub(super) fn shape(node: &pb::NodeProto, of: &ArrayD<f64>) -> Result<ArrayD<f64>, String> {
-    let rank = of.ndim();
+/// The shape of a tensor, from the axis `start` up to `end`.
+pub(crate) fn shape_of(node: &pb::NodeProto, shape: &[usize]) -> ArrayD<f64> {
+    let rank = shape.len();
     let end = |name: &str, default: usize| attribute(node, name).map_or(default, |a| place(a.i, rank));
     let (from, to) = (end("start", 0), end("end", rank));
-    let sizes = of.shape().get(from..to).unwrap_or_default();
-    Ok(Array1::from_iter(sizes.iter().map(|n| *n as f64)).into_dyn())
+    let sizes = shape.get(from..to).unwrap_or_default();
+    Array1::from_iter(sizes.iter().map(|n| *n as f64)).into_dyn()
 }
 
 pub(super) fn reshape(node: &pb::NodeProto, of: &ArrayD<f64>, to: &ArrayD<f64>) -> Result<ArrayD<f64>, String> {
