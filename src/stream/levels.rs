@@ -117,12 +117,13 @@ fn add<T: Copy + Into<f64>>(
         signs.zero += usize::from(value == 0.0);
         signs.negative += usize::from(value < 0.0);
     };
-    let values = row.iter().zip(sums).enumerate();
+    let values = row.iter().zip(sums);
     match valid {
         // Without a branch, so that many are added at once.
-        None => values.for_each(|(_, (value, sum))| one((*value).into(), sum)),
+        None => values.for_each(|(value, sum)| one((*value).into(), sum)),
         Some(valid) => {
-            values.filter(|(x, _)| valid(*x)).for_each(|(_, (value, sum))| one((*value).into(), sum));
+            let valid = values.enumerate().filter(|(x, _)| valid(*x));
+            valid.for_each(|(_, (value, sum))| one((*value).into(), sum));
         }
     }
 }
