@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import onnx
@@ -24,7 +24,7 @@ class Bank:
     """By radius: the orders along y, and those along x that are taken from each."""
     fields: dict[str, dict[Orders, float]]
     """Each field's terms with their factors."""
-    kernels: dict[tuple[int, int], np.ndarray] = field(default_factory=dict)
+    kernels: dict[tuple[int, int], np.ndarray]
     """Taps by radius and order."""
 
     def derivatives(self) -> list[Orders]:

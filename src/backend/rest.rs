@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use ndarray::{ArrayD, ArrayViewD};
 use tract_onnx::pb;
 
-use crate::model::reference::{constant, evaluate, shape_of};
+use crate::model::reference::{constant, evaluate, inputs_of, shape_of};
 
 /// A node with the numbers of what it reads and makes.
 #[derive(Debug)]
@@ -49,11 +49,10 @@ impl Rest {
         let mut steps = Vec::new();
         for node in &graph.node {
             let failed = |e: String| format!("{}: {e}", node.name);
-            let given = node.input.iter().rposition(|n| !n.is_empty()).map_or(0, |last| last + 1);
             let number = |name: &String| {
                 numbers.get(name.as_str()).copied().ok_or_else(|| failed(format!("input {name:?} is not computed")))
             };
-            let reads = node.input[..given].iter().map(number).collect::<Result<Vec<_>, _>>()?;
+            let reads = inputs_of(node).iter().map(number).collect::<Result<Vec<_>, _>>()?;
             let shape = inputs.iter().find(|(_, number)| reads == [*number]).map(|(i, _)| &shapes[*i]);
             let results = match (shape, reads.iter().map(|r| values[*r].as_ref()).collect::<Option<Vec<_>>>()) {
                 (_, Some(args)) => Some(evaluate(node, &args).map_err(failed)?),
@@ -83,7 +82,13 @@ impl Rest {
         // What only led to constants is not needed any more.
         let kept: Vec<bool> = (0..values.len()).map(by_steps).collect();
         values.iter_mut().zip(kept).filter(|(_, kept)| !kept).for_each(|(value, _)| *value = None);
-        Ok(Self { values, inputs, steps, outputs, results })
+        let mut rest = Self { values, inputs, steps, outputs, results };
+        // Once with zeros: what cannot be computed is told now, while an engine can still take the graph.
+        let used: Vec<usize> = rest.used().collect();
+        let zeros = shapes.iter().enumerate().map(|(i, shape)| if used.contains(&i) { shape.as_slice() } else { &[0] });
+        let zeros: Vec<ArrayD<f32>> = zeros.map(ArrayD::zeros).collect();
+        rest.run(&zeros.iter().map(|a| a.view()).collect::<Vec<_>>())?;
+        Ok(rest)
     }
 
     /// The inputs, by number, that something is computed from; the shapes of the others were all that was wanted of them.
@@ -166,9 +171,7 @@ mod tests {
             ..Default::default()
         };
         graph.node.push(crate::graph::node("Erf", &["a"], &["b"], Vec::new()));
-        let mut rest = Rest::new(&graph, &[Vec::new()]).expect("known once it is run");
-        let number = ndarray::ArrayD::<f32>::zeros(Vec::new());
-        let error = rest.run(&[number.view()]).expect_err("no such operator");
+        let error = Rest::new(&graph, &[Vec::new()]).expect_err("no such operator");
         assert!(error.contains("Erf"), "{error}");
     }
 }

@@ -120,10 +120,8 @@ fn strips(model: &Model, tile: &[usize], own: Own) -> (usize, Vec<Strip>) {
 
 fn prepare(model: &Model, tile: &[usize], own: Own) -> Result<Box<dyn Plan>, BackendError> {
     let (columns, strips) = strips(model, tile, own);
-    let mut part = tile.to_vec();
-    part.pop();
-    part.push(columns);
-    let part = part.as_slice();
+    let (rows, _) = tile.split_at(tile.len().saturating_sub(1));
+    let part = &[rows, &[columns]].concat()[..];
     let (mut proto, dropped) = model.restricted(part).ok_or_else(|| BackendError::TooSmall {
         what: model.name.clone(),
         got: tile.to_vec(),
@@ -138,7 +136,6 @@ fn prepare(model: &Model, tile: &[usize], own: Own) -> Result<Box<dyn Plan>, Bac
     let [inputs, of_part] = [tile, part]
         .map(|tile| model.contract.inputs.iter().map(|i| tensor_shape(&model.contract, i, tile)).collect::<Vec<_>>());
     let bound = |proto: &pb::ModelProto| bound(proto, &of_part);
-    let prepared = |proto: &pb::ModelProto| -> TractResult<State> { State::new(bound(proto)?.into_optimized()?) };
     let mut output = vec![1];
     output.extend_from_slice(tile);
     let outputs = vec![output; model.contract.outputs.len()];
@@ -180,7 +177,8 @@ fn prepare(model: &Model, tile: &[usize], own: Own) -> Result<Box<dyn Plan>, Bac
     if let Some(graph) = proto.graph.as_mut() {
         merge_twins(graph);
     }
-    let state = prepared(&proto).map_err(engine("preparing the plan"))?;
+    let state = bound(&proto).and_then(|graph| State::new(graph.into_optimized()?));
+    let state = state.map_err(engine("preparing the plan"))?;
     Ok(Box::new(TractPlan { shape, work: Work::Whole(state) }))
 }
 

@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 
-use super::metrics::Stuck;
 use super::noise::{rounding, series_noise};
 use super::outliers::Outliers;
 use super::runs::Runs;
@@ -132,8 +131,8 @@ impl Channel {
         Some((series_noise(all, &mut self.scratch), deviation(all), rounding(all)))
     }
 
-    /// The longest run of one value, of at least so many samples, that is no chance.
-    pub(super) fn stuck(&self, least: u64) -> Option<Stuck> {
+    /// First sample and length of the longest run of one value, of at least so many samples, that is no chance.
+    pub(super) fn stuck(&self, least: u64) -> Option<(u64, u64)> {
         self.runs.stuck(least)
     }
 

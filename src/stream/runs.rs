@@ -3,8 +3,6 @@
 //! What is computed from a value that does not move is sure of itself and wrong, and only the user knows whether the sensor
 //! or the world stood still.
 
-use super::metrics::Stuck;
-
 /// How probable a run may be, of samples that are equal to the one before as often as they are elsewhere in the channel, to
 /// be told.
 const CHANCE: f64 = 1e-6;
@@ -38,8 +36,9 @@ impl Runs {
         }
     }
 
-    /// The longest run, if it has at least `least` samples and is no chance: slow signals in coarse steps have long ones.
-    pub(super) fn stuck(&self, least: u64) -> Option<Stuck> {
+    /// First sample and length of the longest run, if it has at least `least` samples and is no chance: slow signals in
+    /// coarse steps have long ones.
+    pub(super) fn stuck(&self, least: u64) -> Option<(u64, u64)> {
         let (first, samples) = self.longest;
         if samples < least.max(2) {
             return None;
@@ -47,7 +46,7 @@ impl Runs {
         let within = samples - 1;
         let share = (self.equal - within + 1) as f64 / (self.pairs - within + 2) as f64;
         let chance = (self.pairs as f64).ln() + within as f64 * share.ln();
-        (chance < CHANCE.ln()).then_some(Stuck { channel: 0, first, samples })
+        (chance < CHANCE.ln()).then_some((first, samples))
     }
 }
 
@@ -58,7 +57,7 @@ mod tests {
     fn stuck(values: impl IntoIterator<Item = f64>, least: u64) -> Option<(u64, u64)> {
         let mut runs = Runs::default();
         values.into_iter().enumerate().for_each(|(i, value)| runs.add(i as u64, value));
-        runs.stuck(least).map(|s| (s.first, s.samples))
+        runs.stuck(least)
     }
 
     /// Whole numbers of a slow wave with some noise.

@@ -444,7 +444,10 @@ impl<'a> Pipeline<'a> {
         let radii = self.planner.contract().banks.iter().flat_map(|bank| &bank.radius);
         let least = 2 * radii.copied().max().unwrap_or(0) as u64 + 1;
         let runs = self.channels.iter().enumerate();
-        let stuck = runs.filter_map(|(channel, c)| c.stuck(least).map(|stuck| Stuck { channel, ..stuck }));
+        let stuck = runs.filter_map(|(channel, c)| {
+            let (first, samples) = c.stuck(least)?;
+            Some(Stuck { channel, first, samples })
+        });
         let mut report = self.report;
         report.stuck = stuck.max_by_key(|s| s.samples);
         if let Some((noise, deviation, rounding)) = worst {

@@ -54,9 +54,7 @@ pub(crate) fn compute(
     for node in &graph.node {
         let fail = |message| (node.name.clone(), message);
         let mut args: Vec<&ArrayD<f64>> = Vec::with_capacity(node.input.len());
-        // An input that is left out at the end may still be named, by nothing.
-        let given = node.input.iter().rposition(|n| !n.is_empty()).map_or(0, |last| last + 1);
-        for name in &node.input[..given] {
+        for name in inputs_of(node) {
             args.push(values.get(name).ok_or_else(|| fail(format!("input {name:?} was not computed")))?);
         }
         let results = evaluate(node, &args).map_err(fail)?;
@@ -66,6 +64,12 @@ pub(crate) fn compute(
     }
     let output = |o: &pb::ValueInfoProto| values.remove(&o.name).ok_or((o.name.clone(), "was not computed".to_owned()));
     graph.output.iter().map(output).collect()
+}
+
+/// The names of what a node reads: an input that is left out at the end may still be named, by nothing.
+pub(crate) fn inputs_of(node: &pb::NodeProto) -> &[String] {
+    let given = node.input.iter().rposition(|n| !n.is_empty()).map_or(0, |last| last + 1);
+    &node.input[..given]
 }
 
 /// A tensor of floats, whole numbers or truths, whichever way its values are written.
