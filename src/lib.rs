@@ -29,6 +29,8 @@ pub mod graph;
 #[cfg(feature = "std")]
 pub mod model;
 #[cfg(feature = "std")]
+pub mod onnx;
+#[cfg(feature = "std")]
 pub mod physics;
 #[cfg(feature = "std")]
 pub mod sink;

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use mollifier::backend::{Backend, PlainTract, Tract};
+#[cfg(feature = "engine")]
+use mollifier::backend::PlainTract;
+use mollifier::backend::{Backend, Tract};
 #[cfg(feature = "ort")]
 use mollifier::backend::{Ort, Provider};
 use mollifier::model::{AGREEMENT_BOUND, Agreement, BakeOptions, Case, Model, agreement, bake};
@@ -20,7 +22,11 @@ const SKIPPED: [(&str, &str, &str, &str); 1] = [(
 
 fn backends() -> Vec<Box<dyn Backend>> {
     #[cfg_attr(not(feature = "ort"), expect(unused_mut))]
-    let mut backends: Vec<Box<dyn Backend>> = vec![Box::new(Tract), Box::new(PlainTract)];
+    let mut backends: Vec<Box<dyn Backend>> = Vec::from([
+        Box::new(Tract) as Box<dyn Backend>,
+        #[cfg(feature = "engine")]
+        Box::new(PlainTract),
+    ]);
     // Named by whoever runs the tests; `./check` says so where it is not, `./check-gpu` asks for the GPU's.
     #[cfg(feature = "ort")]
     if std::env::var_os("ORT_DYLIB_PATH").is_some() {

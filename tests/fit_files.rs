@@ -5,58 +5,60 @@ mod program;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
-use mollifier::backend::{Backend, PlainTract, Tract};
+#[cfg(feature = "engine")]
+use mollifier::backend::PlainTract;
+use mollifier::backend::{Backend, Tract};
 use mollifier::fitted::{Evaluator, coordinates};
 use mollifier::model::{FIT_KEY, Fit, Model, ModelFile};
+use mollifier::onnx;
 use ndarray::{Array1, Array3};
 use ndarray_npy::read_npy;
 use prost::Message;
 use serde_json::{Value, json};
-use tract_onnx::pb;
 
 /// The field is tanh(0.1 + sum over the axes of `FIELD` times the coordinate), lambda exp of the like with `LAMBDA`.
 const FIELD: [f32; 3] = [0.3, -0.7, 0.4];
 const LAMBDA: [f32; 3] = [1.1, 0.5, -0.2];
 const BIAS: f32 = 0.1;
 
-fn tensor(name: &str, dims: &[usize], values: &[f32]) -> pb::TensorProto {
-    pb::TensorProto {
+fn tensor(name: &str, dims: &[usize], values: &[f32]) -> onnx::TensorProto {
+    onnx::TensorProto {
         name: name.into(),
         dims: dims.iter().map(|d| *d as i64).collect(),
-        data_type: pb::tensor_proto::DataType::Float as i32,
+        data_type: onnx::DataType::Float as i32,
         raw_data: values.iter().flat_map(|v| v.to_le_bytes()).collect(),
         ..Default::default()
     }
 }
 
-fn whole(name: &str, values: &[i64]) -> pb::TensorProto {
-    pb::TensorProto {
+fn whole(name: &str, values: &[i64]) -> onnx::TensorProto {
+    onnx::TensorProto {
         name: name.into(),
         dims: vec![values.len() as i64],
-        data_type: pb::tensor_proto::DataType::Int64 as i32,
+        data_type: onnx::DataType::Int64 as i32,
         raw_data: values.iter().flat_map(|v| v.to_le_bytes()).collect(),
         ..Default::default()
     }
 }
 
-fn info(name: &str, fixed: Option<i64>) -> pb::ValueInfoProto {
-    use pb::tensor_shape_proto::{Dimension, dimension::Value};
+fn info(name: &str, fixed: Option<i64>) -> onnx::ValueInfoProto {
+    use onnx::{Dimension, DimensionValue as Value};
     let free = Dimension { value: Some(Value::DimParam("point".into())), ..Default::default() };
     let fixed = fixed.map(|n| Dimension { value: Some(Value::DimValue(n)), ..Default::default() });
-    let shape = pb::TensorShapeProto { dim: std::iter::once(free).chain(fixed).collect() };
-    let tensor = pb::type_proto::Tensor { elem_type: 1, shape: Some(shape) };
-    let kind = pb::TypeProto { value: Some(pb::type_proto::Value::TensorType(tensor)), ..Default::default() };
-    pb::ValueInfoProto { name: name.into(), r#type: Some(kind), ..Default::default() }
+    let shape = onnx::TensorShapeProto { dim: std::iter::once(free).chain(fixed).collect() };
+    let tensor = onnx::TensorTypeProto { elem_type: 1, shape: Some(shape) };
+    let kind = onnx::TypeProto { tensor_type: Some(tensor), ..Default::default() };
+    onnx::ValueInfoProto { name: name.into(), r#type: Some(kind), ..Default::default() }
 }
 
-fn node(op: &str, inputs: &[&str], output: &str) -> pb::NodeProto {
-    let axis = pb::AttributeProto {
+fn node(op: &str, inputs: &[&str], output: &str) -> onnx::NodeProto {
+    let axis = onnx::AttributeProto {
         name: "axis".into(),
-        r#type: pb::attribute_proto::AttributeType::Int as i32,
+        r#type: onnx::AttributeType::Int as i32,
         i: 1,
         ..Default::default()
     };
-    pb::NodeProto {
+    onnx::NodeProto {
         op_type: op.into(),
         name: output.into(),
         input: inputs.iter().map(|s| (*s).into()).collect(),
@@ -81,7 +83,7 @@ fn record(problem: &str, axes: &[(&str, f64, usize)]) -> Value {
 fn file(record: &Value) -> Vec<u8> {
     let axes = record["axes"].as_array().map_or(1, Vec::len);
     let used: Vec<i64> = if axes == 1 { vec![0] } else { (axes as i64 - 2..axes as i64).collect() };
-    let graph = pb::GraphProto {
+    let graph = onnx::GraphProto {
         name: "fit".into(),
         node: vec![
             node("MatMul", &["coordinates", "w"], "f0"),
@@ -105,10 +107,10 @@ fn file(record: &Value) -> Vec<u8> {
         output: vec![info("field", None), info("lambda", None)],
         ..Default::default()
     };
-    let said = pb::StringStringEntryProto { key: FIT_KEY.into(), value: record.to_string() };
-    pb::ModelProto {
+    let said = onnx::StringStringEntryProto { key: FIT_KEY.into(), value: record.to_string() };
+    onnx::ModelProto {
         ir_version: 8,
-        opset_import: vec![pb::OperatorSetIdProto { domain: String::new(), version: 17 }],
+        opset_import: vec![onnx::OperatorSetIdProto { domain: String::new(), version: 17 }],
         graph: Some(graph),
         metadata_props: vec![said],
         ..Default::default()
@@ -137,7 +139,12 @@ fn movie() -> Value {
 }
 
 fn backends() -> Vec<Box<dyn Backend>> {
-    let mut all: Vec<Box<dyn Backend>> = vec![Box::new(Tract), Box::new(PlainTract)];
+    #[cfg_attr(not(feature = "ort"), expect(unused_mut))]
+    let mut all: Vec<Box<dyn Backend>> = Vec::from([
+        Box::new(Tract) as Box<dyn Backend>,
+        #[cfg(feature = "engine")]
+        Box::new(PlainTract),
+    ]);
     #[cfg(feature = "ort")]
     if std::env::var_os("ORT_DYLIB_PATH").is_some() {
         use mollifier::backend::{Ort, Provider};
@@ -212,7 +219,7 @@ fn what_does_not_fit_is_refused_with_what_was_expected() {
     record["axes"][2]["unit"] = json!("furlong");
     assert!(fit(&record).expect_err("a unit nobody knows").contains("furlong"));
 
-    let mut proto = pb::ModelProto::decode(&file(&movie())[..]).expect("ONNX");
+    let mut proto = onnx::ModelProto::decode(&file(&movie())[..]).expect("ONNX");
     proto.graph.as_mut().expect("a graph").output.swap(0, 1);
     let message = ModelFile::from_bytes("fit.onnx", &proto.encode_to_vec()).expect_err("outputs changed").to_string();
     assert!(

@@ -2,18 +2,19 @@
 
 use mollifier::graph::{BankDesign, Edge, Graph, IR_VERSION, OPSET};
 use mollifier::kernel::Family;
-use tract_onnx::pb;
+use mollifier::onnx;
+use prost::Message;
 use tract_onnx::prelude::*;
 
 /// Compute a graph of one map input `u` and one map output at `size`.
 fn compute(graph: &Graph, u: &[f32], size: (usize, usize)) -> Vec<f32> {
-    let model = pb::ModelProto {
+    let model = onnx::ModelProto {
         ir_version: IR_VERSION,
-        opset_import: vec![pb::OperatorSetIdProto { domain: String::new(), version: OPSET }],
+        opset_import: vec![onnx::OperatorSetIdProto { domain: String::new(), version: OPSET }],
         graph: Some(graph.finish("test").graph),
         ..Default::default()
     };
-    let mut model = tract_onnx::onnx().model_for_proto_model(&model).expect("a valid graph");
+    let mut model = tract_onnx::onnx().model_for_read(&mut model.encode_to_vec().as_slice()).expect("a valid graph");
     model.set_input_fact(0, f32::fact([1, size.0, size.1]).into()).expect("one input");
     let plan = model.into_optimized().and_then(IntoRunnable::into_runnable).expect("a plan");
     let input = Tensor::from_shape(&[1, size.0, size.1], u).expect("a tensor");

@@ -2,41 +2,43 @@
 
 use std::path::Path;
 
-use mollifier::backend::{Backend, PlainTract, Tiling, Tract};
+#[cfg(feature = "engine")]
+use mollifier::backend::PlainTract;
+use mollifier::backend::{Backend, Tiling, Tract};
 #[cfg(feature = "ort")]
 use mollifier::backend::{Ort, Provider};
 use mollifier::model::{AGREEMENT_BOUND, BakeOptions, Model, Trunk, agreement, bake};
+use mollifier::onnx;
 use mollifier::stream::TileGrid;
 use ndarray::{ArrayD, Axis, IxDyn, Slice};
 use prost::Message;
-use tract_onnx::pb;
 
 const SPEC: &str = "physics = \"heat\"\n[design]\nfamily = \"poly4\"\nradii = [6, 10]\naverage = 8\n";
 const CHANNELS: usize = 10;
 const SERIES: &str = "physics = \"langevin\"\n[design]\nfamily = \"poly4\"\nradii = [4, 9]\naverage = 8\n";
 
-fn ints(name: &str, values: &[i64]) -> pb::AttributeProto {
-    let r#type = pb::attribute_proto::AttributeType::Ints as i32;
-    pb::AttributeProto { name: name.into(), r#type, ints: values.to_vec(), ..Default::default() }
+fn ints(name: &str, values: &[i64]) -> onnx::AttributeProto {
+    let r#type = onnx::AttributeType::Ints as i32;
+    onnx::AttributeProto { name: name.into(), r#type, ints: values.to_vec(), ..Default::default() }
 }
 
-fn conv(input: &str, output: &str, kernel: i64, dilation: i64) -> pb::NodeProto {
+fn conv(input: &str, output: &str, kernel: i64, dilation: i64) -> onnx::NodeProto {
     conv_over::<2>(input, output, kernel, dilation)
 }
 
-fn conv_over<const AXES: usize>(input: &str, output: &str, kernel: i64, dilation: i64) -> pb::NodeProto {
+fn conv_over<const AXES: usize>(input: &str, output: &str, kernel: i64, dilation: i64) -> onnx::NodeProto {
     let pad = dilation * (kernel / 2);
     let attribute = vec![
         ints("kernel_shape", &[kernel; AXES]),
         ints("dilations", &[dilation; AXES]),
         ints("pads", &vec![pad; 2 * AXES]),
     ];
-    pb::NodeProto { name: output.into(), attribute, ..step("Conv", &[input, &format!("{output}.w")], output) }
+    onnx::NodeProto { name: output.into(), attribute, ..step("Conv", &[input, &format!("{output}.w")], output) }
 }
 
 /// Without a name, as exporters may leave it out.
-fn step(operator: &str, inputs: &[&str], output: &str) -> pb::NodeProto {
-    pb::NodeProto {
+fn step(operator: &str, inputs: &[&str], output: &str) -> onnx::NodeProto {
+    onnx::NodeProto {
         op_type: operator.into(),
         input: inputs.iter().map(|i| (*i).into()).collect(),
         output: vec![output.into()],
@@ -44,34 +46,34 @@ fn step(operator: &str, inputs: &[&str], output: &str) -> pb::NodeProto {
     }
 }
 
-fn weights<const RANK: usize>(name: &str, dims: [usize; RANK]) -> pb::TensorProto {
+fn weights<const RANK: usize>(name: &str, dims: [usize; RANK]) -> onnx::TensorProto {
     let values = (0..dims.iter().product::<usize>()).map(|i| (i as f32 * 1.7 + dims[0] as f32).sin() * 0.03);
-    pb::TensorProto {
+    onnx::TensorProto {
         name: format!("{name}.w"),
         dims: dims.iter().map(|d| *d as i64).collect(),
-        data_type: pb::tensor_proto::DataType::Float as i32,
+        data_type: onnx::DataType::Float as i32,
         raw_data: values.flat_map(f32::to_le_bytes).collect(),
         ..Default::default()
     }
 }
 
-fn map(name: &str, channels: i64) -> pb::ValueInfoProto {
+fn map(name: &str, channels: i64) -> onnx::ValueInfoProto {
     tensor(name, channels, &["H", "W"])
 }
 
-fn tensor(name: &str, channels: i64, axes: &[&str]) -> pb::ValueInfoProto {
-    use pb::tensor_shape_proto::{Dimension, dimension::Value};
+fn tensor(name: &str, channels: i64, axes: &[&str]) -> onnx::ValueInfoProto {
+    use onnx::{Dimension, DimensionValue as Value};
     let fixed = |n: i64| Dimension { value: Some(Value::DimValue(n)), ..Default::default() };
     let free = |n: &str| Dimension { value: Some(Value::DimParam(n.into())), ..Default::default() };
     let dim = [fixed(1), fixed(channels)].into_iter().chain(axes.iter().map(|n| free(n))).collect();
-    let shape = pb::TensorShapeProto { dim };
-    let tensor = pb::type_proto::Tensor { elem_type: 1, shape: Some(shape) };
-    let kind = pb::TypeProto { value: Some(pb::type_proto::Value::TensorType(tensor)), ..Default::default() };
-    pb::ValueInfoProto { name: name.into(), r#type: Some(kind), ..Default::default() }
+    let shape = onnx::TensorShapeProto { dim };
+    let tensor = onnx::TensorTypeProto { elem_type: 1, shape: Some(shape) };
+    let kind = onnx::TypeProto { tensor_type: Some(tensor), ..Default::default() };
+    onnx::ValueInfoProto { name: name.into(), r#type: Some(kind), ..Default::default() }
 }
 
 /// Two dilated layers, reach 1 * 1 + 3 * 1, and two heads.
-fn proto() -> pb::ModelProto {
+fn proto() -> onnx::ModelProto {
     model(
         vec![
             conv("features", "a", 3, 1),
@@ -91,15 +93,15 @@ fn proto() -> pb::ModelProto {
 }
 
 /// Two dilated layers at half the resolution, reach 2 * (1 + 4) + 1, and two heads of four samples each.
-fn halved() -> pb::ModelProto {
+fn halved() -> onnx::ModelProto {
     let spread = |input: &str, output: &str| {
-        let text = |s: &str| pb::AttributeProto {
+        let text = |s: &str| onnx::AttributeProto {
             name: "mode".into(),
-            r#type: pb::attribute_proto::AttributeType::String as i32,
+            r#type: onnx::AttributeType::String as i32,
             s: s.into(),
             ..Default::default()
         };
-        pb::NodeProto { attribute: vec![int("blocksize", 2), text("CRD")], ..step("DepthToSpace", &[input], output) }
+        onnx::NodeProto { attribute: vec![int("blocksize", 2), text("CRD")], ..step("DepthToSpace", &[input], output) }
     };
     let mut enter = conv("features", "enter", 2, 1);
     enter.attribute[2] = ints("pads", &[0, 0, 1, 1]);
@@ -130,7 +132,7 @@ fn halved() -> pb::ModelProto {
 }
 
 /// Of a series: two dilated layers at a quarter of the resolution, reach 4 * (1 + 2) + 3, and two heads of four samples.
-fn quartered() -> pb::ModelProto {
+fn quartered() -> onnx::ModelProto {
     let channels = front_end_of(SERIES).contract.features.len();
     let mut enter = conv_over::<1>("features", "enter", 4, 1);
     enter.attribute[2] = ints("pads", &[0, 3]);
@@ -149,13 +151,13 @@ fn quartered() -> pb::ModelProto {
         let [cells, turned] = ["cells", "turned"].map(|part| format!("{head}.{part}"));
         node.push(conv_over::<1>("b.sum", &cells, 1, 1));
         let turn = step("Transpose", &[&cells], &turned);
-        node.push(pb::NodeProto { attribute: vec![ints("perm", &[0, 2, 1])], ..turn });
+        node.push(onnx::NodeProto { attribute: vec![ints("perm", &[0, 2, 1])], ..turn });
         node.push(step("Reshape", &[&turned, "row"], head));
     }
-    let row = pb::TensorProto {
+    let row = onnx::TensorProto {
         name: "row".into(),
         dims: vec![3],
-        data_type: pb::tensor_proto::DataType::Int64 as i32,
+        data_type: onnx::DataType::Int64 as i32,
         int64_data: vec![1, 1, -1],
         ..Default::default()
     };
@@ -176,13 +178,13 @@ fn quartered() -> pb::ModelProto {
     proto
 }
 
-fn int(name: &str, value: i64) -> pb::AttributeProto {
-    let r#type = pb::attribute_proto::AttributeType::Int as i32;
-    pb::AttributeProto { name: name.into(), r#type, i: value, ..Default::default() }
+fn int(name: &str, value: i64) -> onnx::AttributeProto {
+    let r#type = onnx::AttributeType::Int as i32;
+    onnx::AttributeProto { name: name.into(), r#type, i: value, ..Default::default() }
 }
 
-fn model(node: Vec<pb::NodeProto>, initializer: Vec<pb::TensorProto>) -> pb::ModelProto {
-    let graph = pb::GraphProto {
+fn model(node: Vec<onnx::NodeProto>, initializer: Vec<onnx::TensorProto>) -> onnx::ModelProto {
+    let graph = onnx::GraphProto {
         name: "trunk".into(),
         node,
         initializer,
@@ -190,19 +192,19 @@ fn model(node: Vec<pb::NodeProto>, initializer: Vec<pb::TensorProto>) -> pb::Mod
         output: vec![map("delta", 1), map("log_std", 1)],
         ..Default::default()
     };
-    pb::ModelProto {
+    onnx::ModelProto {
         ir_version: 8,
-        opset_import: vec![pb::OperatorSetIdProto { domain: String::new(), version: 17 }],
+        opset_import: vec![onnx::OperatorSetIdProto { domain: String::new(), version: 17 }],
         graph: Some(graph),
         ..Default::default()
     }
 }
 
-fn joined(proto: &pb::ModelProto) -> Model {
+fn joined(proto: &onnx::ModelProto) -> Model {
     joined_to(SPEC, proto)
 }
 
-fn joined_to(spec: &str, proto: &pb::ModelProto) -> Model {
+fn joined_to(spec: &str, proto: &onnx::ModelProto) -> Model {
     let trunk = Trunk::from_bytes("trunk.onnx", &proto.encode_to_vec()).expect("a trunk");
     let options = BakeOptions { trunk: Some(trunk), ..BakeOptions::default() };
     Model::from_bytes("joined", &bake("spec", spec, &options).expect("a model")).expect("a readable model")
@@ -304,7 +306,11 @@ fn cells_are_those_of_every_backend() {
     let series = joined_to(SERIES, &quartered());
     cases.extend([0, 1, 2, 3, 100, 257].map(|more| (&series, vec![series.smallest()[0] + more])));
     #[cfg_attr(not(feature = "ort"), expect(unused_mut))]
-    let mut backends: Vec<Box<dyn Backend>> = vec![Box::new(Tract), Box::new(PlainTract)];
+    let mut backends: Vec<Box<dyn Backend>> = Vec::from([
+        Box::new(Tract) as Box<dyn Backend>,
+        #[cfg(feature = "engine")]
+        Box::new(PlainTract),
+    ]);
     #[cfg(feature = "ort")]
     if std::env::var_os("ORT_DYLIB_PATH").is_some() {
         backends.push(Box::new(Ort::load(Provider::Cpu, None).expect("the library that ORT_DYLIB_PATH names")));
@@ -449,15 +455,15 @@ fn a_trunk_that_says_zero_gives_the_closed_form_back() {
     }
 }
 
-fn graph(p: &mut pb::ModelProto) -> &mut pb::GraphProto {
+fn graph(p: &mut onnx::ModelProto) -> &mut onnx::GraphProto {
     p.graph.as_mut().expect("a graph")
 }
 
-fn refused(change: impl Fn(&mut pb::ModelProto)) -> String {
+fn refused(change: impl Fn(&mut onnx::ModelProto)) -> String {
     refused_from(proto(), change)
 }
 
-fn refused_from(mut proto: pb::ModelProto, change: impl Fn(&mut pb::ModelProto)) -> String {
+fn refused_from(mut proto: onnx::ModelProto, change: impl Fn(&mut onnx::ModelProto)) -> String {
     change(&mut proto);
     let text = match Trunk::from_bytes("trunk.onnx", &proto.encode_to_vec()) {
         Err(e) => e.to_string(),
@@ -470,12 +476,12 @@ fn refused_from(mut proto: pb::ModelProto, change: impl Fn(&mut pb::ModelProto))
     text
 }
 
-fn said(p: &mut pb::ModelProto, key: &str, value: &str) {
-    p.metadata_props.push(pb::StringStringEntryProto { key: key.into(), value: value.into() });
+fn said(p: &mut onnx::ModelProto, key: &str, value: &str) {
+    p.metadata_props.push(onnx::StringStringEntryProto { key: key.into(), value: value.into() });
 }
 
 /// Let a trunk say the maps that it was trained on: those of the spec here, but for one.
-fn trained_on(p: &mut pb::ModelProto, second: &str) {
+fn trained_on(p: &mut onnx::ModelProto, second: &str) {
     let contract = front_end().contract;
     let names: Vec<String> = contract.features.iter().map(|n| n.replace("ratio_r10", second)).collect();
     assert_eq!(names.len(), CHANNELS);
@@ -517,7 +523,7 @@ fn trunks_that_do_not_fit_are_refused() {
 
 #[test]
 fn trunks_whose_cells_do_not_fit_are_refused() {
-    let refused = |change: fn(&mut pb::GraphProto)| refused_from(halved(), |p| change(graph(p)));
+    let refused = |change: fn(&mut onnx::GraphProto)| refused_from(halved(), |p| change(graph(p)));
     for (text, word) in [
         (refused(|g| g.node[0].attribute[2] = ints("pads", &[0; 4])), "[0, 0, 1, 1]"),
         (refused(|g| g.node[0].attribute[2] = ints("pads", &[1, 1, 0, 0])), "[0, 0, 1, 1]"),
@@ -572,7 +578,7 @@ fn trunks_whose_cells_do_not_fit_are_refused() {
 
 #[test]
 fn trunks_of_series_whose_cells_do_not_fit_are_refused() {
-    let refused = |change: fn(&mut pb::GraphProto)| {
+    let refused = |change: fn(&mut onnx::GraphProto)| {
         let mut proto = quartered();
         change(graph(&mut proto));
         Trunk::from_bytes("trunk.onnx", &proto.encode_to_vec()).expect_err("a trunk that does not fit").to_string()

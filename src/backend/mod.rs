@@ -1,8 +1,12 @@
 //! Engines that compute a model: one trait to prepare a plan for a fixed tile shape, one to run it.
 
-#[cfg(test)]
+#[cfg(all(test, feature = "engine"))]
 mod conformance;
+#[cfg(feature = "engine")]
+mod engine;
 mod flow;
+#[cfg(not(feature = "engine"))]
+mod lean;
 #[cfg(feature = "ort")]
 mod ort;
 mod rest;
@@ -12,7 +16,9 @@ mod tract;
 #[cfg(feature = "ort")]
 pub use ort::{Ort, Provider};
 pub use spans::{Span, split_axis};
-pub use tract::{PlainTract, Tract};
+#[cfg(feature = "engine")]
+pub use tract::PlainTract;
+pub use tract::Tract;
 
 use ndarray::{ArrayViewD, ArrayViewMutD};
 

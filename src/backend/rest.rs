@@ -6,14 +6,14 @@
 use std::collections::HashMap;
 
 use ndarray::{ArrayD, ArrayViewD};
-use tract_onnx::pb;
 
 use crate::model::reference::{constant, evaluate, inputs_of, shape_of};
+use crate::onnx;
 
 /// A node with the numbers of what it reads and makes.
 #[derive(Debug)]
 struct Step {
-    node: pb::NodeProto,
+    node: onnx::NodeProto,
     reads: Vec<usize>,
     makes: Vec<usize>,
 }
@@ -36,7 +36,7 @@ impl Rest {
     ///
     /// # Errors
     /// The node that cannot be computed, and why.
-    pub(super) fn new(graph: &pb::GraphProto, shapes: &[Vec<usize>]) -> Result<Self, String> {
+    pub(super) fn new(graph: &onnx::GraphProto, shapes: &[Vec<usize>]) -> Result<Self, String> {
         let mut numbers: HashMap<&str, usize> = HashMap::new();
         let mut values: Vec<Option<ArrayD<f64>>> = Vec::new();
         for tensor in &graph.initializer {
@@ -68,7 +68,7 @@ impl Rest {
                 None => steps.push(Step { node: node.clone(), reads, makes }),
             }
         }
-        let output = |o: &pb::ValueInfoProto| {
+        let output = |o: &onnx::ValueInfoProto| {
             numbers.get(o.name.as_str()).copied().ok_or_else(|| format!("{}: is not computed", o.name))
         };
         let outputs: Vec<usize> = graph.output.iter().map(output).collect::<Result<_, _>>()?;
@@ -165,7 +165,7 @@ mod tests {
 
     #[test]
     fn an_operator_that_is_not_known_is_named() {
-        let mut graph = pb::GraphProto {
+        let mut graph = onnx::GraphProto {
             input: vec![crate::graph::tensor_info("a", &[])],
             output: vec![crate::graph::tensor_info("b", &[])],
             ..Default::default()

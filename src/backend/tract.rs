@@ -1,14 +1,14 @@
 //! The default backend: tract, embedded, bound to one concrete tile shape.
 
-use std::collections::HashMap;
 use std::fmt::Debug;
 
 use ndarray::{ArrayViewD, ArrayViewMutD};
-use tract_onnx::pb;
-use tract_onnx::prelude::*;
-use tract_onnx::tract_core::plan::SimpleState;
 
+#[cfg(feature = "engine")]
+use super::engine::{Whole, shapes_by_analysis};
 use super::flow::{Cut, Flow, Given, Strip, cut, groups_of_rows, shapes};
+#[cfg(not(feature = "engine"))]
+use super::lean::{Whole, shapes_by_analysis};
 use super::rest::Rest;
 use super::{Backend, BackendError, Plan, Rows, Span, Tiling, check_shapes, fit_shapes, split_axis, tensor_shape};
 use crate::graph::{merge_twins, prune};
@@ -22,6 +22,7 @@ pub struct Tract;
 ///
 /// Its tiles differ from its whole frames in the last bits, and version 0.23.9 fails `mollifier verify` on transient
 /// heat with invalid pixels.
+#[cfg(feature = "engine")]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct PlainTract;
 
@@ -54,6 +55,7 @@ impl Backend for Tract {
     }
 }
 
+#[cfg(feature = "engine")]
 impl Backend for PlainTract {
     fn name(&self) -> &'static str {
         "tract-plain"
@@ -71,6 +73,7 @@ impl Backend for PlainTract {
 /// What is computed by our own operators.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Own {
+    #[cfg(feature = "engine")]
     Nothing,
     /// All maps.
     Whole,
@@ -78,24 +81,10 @@ enum Own {
     ByRows,
 }
 
-/// A part of a graph as tract runs it.
-struct State {
-    engine: SimpleState<TypedFact, Box<dyn TypedOp>>,
-    /// The inputs that something is computed from. The shapes of the others were all that was wanted of them.
-    used: Vec<usize>,
-}
-
-impl State {
-    fn new(mut model: TypedModel) -> TractResult<Self> {
-        let outputs = model.output_outlets()?.to_vec();
-        let inputs = model.input_outlets()?.to_vec();
-        let is_used = |outlet: &OutletId| {
-            outputs.contains(outlet) || !model.node(outlet.node).outputs[outlet.slot].successors.is_empty()
-        };
-        let used: Vec<usize> = (0..inputs.len()).filter(|i| is_used(&inputs[*i])).collect();
-        let kept: Vec<OutletId> = used.iter().map(|i| inputs[*i]).collect();
-        model.set_input_outlets(&kept)?;
-        Ok(Self { engine: model.into_runnable()?.spawn()?, used })
+impl Own {
+    /// Whether maps are.
+    fn maps(self) -> bool {
+        matches!(self, Self::Whole | Self::ByRows)
     }
 }
 
@@ -132,10 +121,8 @@ fn prepare(model: &Model, tile: &[usize], own: Own) -> Result<Box<dyn Plan>, Bac
         what: format!("{} at {tile:?}: {what}", model.name),
         message,
     };
-    let engine = |what: &'static str| move |e: TractError| failed(what, format!("{e:#}"));
     let [inputs, of_part] = [tile, part]
         .map(|tile| model.contract.inputs.iter().map(|i| tensor_shape(&model.contract, i, tile)).collect::<Vec<_>>());
-    let bound = |proto: &pb::ModelProto| bound(proto, &of_part);
     let mut output = vec![1];
     output.extend_from_slice(tile);
     let outputs = vec![output; model.contract.outputs.len()];
@@ -146,14 +133,14 @@ fn prepare(model: &Model, tile: &[usize], own: Own) -> Result<Box<dyn Plan>, Bac
         graph.output.truncate(model.contract.outputs.len());
         prune(graph);
     }
-    if own != Own::Nothing
+    if own.maps()
         && let Some(graph) = proto.graph.clone()
     {
         let named = || model.contract.inputs.iter().map(|i| i.name.clone()).zip(of_part.iter().cloned());
         let shapes = match shapes(&graph, named()) {
             Ok(shapes) => shapes,
             Err(_) => {
-                let mut shapes = bound(&proto).and_then(analysed).map_err(engine("finding the shapes"))?;
+                let mut shapes = shapes_by_analysis(&proto, &of_part).map_err(|e| failed("finding the shapes", e))?;
                 shapes.extend(named());
                 shapes
             }
@@ -177,42 +164,20 @@ fn prepare(model: &Model, tile: &[usize], own: Own) -> Result<Box<dyn Plan>, Bac
     if let Some(graph) = proto.graph.as_mut() {
         merge_twins(graph);
     }
-    let state = bound(&proto).and_then(|graph| State::new(graph.into_optimized()?));
-    let state = state.map_err(engine("preparing the plan"))?;
-    Ok(Box::new(TractPlan { shape, work: Work::Whole(state) }))
+    let whole = Whole::new(&proto, &of_part).map_err(|e| failed("preparing the plan", e))?;
+    Ok(Box::new(TractPlan { shape, work: Work::Whole(whole) }))
 }
 
-/// tract's graph with inputs of these shapes.
-fn bound(proto: &pb::ModelProto, inputs: &[Vec<usize>]) -> TractResult<InferenceModel> {
-    let mut graph = tract_onnx::onnx().model_for_proto_model(proto)?;
-    for (i, shape) in inputs.iter().enumerate() {
-        graph.set_input_fact(i, f32::fact(shape).into())?;
-    }
-    Ok(graph)
-}
-
-/// A fit's graph has no banks: tract computes it as it comes.
+/// A fit's graph has no banks: it is computed as it comes.
 fn prepare_fit(fit: &Fit, points: usize) -> Result<Box<dyn Plan>, BackendError> {
     let (inputs, outputs) = fit_shapes(fit, points);
-    let state = bound(&fit.proto, &inputs).and_then(|graph| State::new(graph.into_optimized()?));
-    let state = state.map_err(|e| BackendError::Engine {
+    let whole = Whole::new(&fit.proto, &inputs).map_err(|message| BackendError::Engine {
         backend: "tract",
         what: format!("{}: preparing {points} points at a time", fit.name),
-        message: format!("{e:#}"),
+        message,
     })?;
     let shape = Shape { names: vec![Fit::COORDINATES.to_owned()], inputs, outputs, dropped: Vec::new() };
-    Ok(Box::new(TractPlan { shape, work: Work::Whole(state) }))
-}
-
-/// The shape of every tensor that a node makes, of a graph whose inputs are bound, by name: tract's own analysis.
-fn analysed(mut graph: InferenceModel) -> TractResult<HashMap<String, Vec<usize>>> {
-    graph.analyse(false)?;
-    let mut shapes = HashMap::new();
-    for (outlet, name) in &graph.outlet_labels {
-        let dims = graph.outlet_fact(*outlet)?.shape.as_concrete_finite()?;
-        shapes.extend(dims.map(|dims| (name.clone(), dims.to_vec())));
-    }
-    Ok(shapes)
+    Ok(Box::new(TractPlan { shape, work: Work::Whole(whole) }))
 }
 
 /// What a plan is bound to.
@@ -228,21 +193,10 @@ fn failure(message: String) -> BackendError {
     BackendError::Engine { backend: "tract", what: "running".to_owned(), message }
 }
 
-/// Run a graph of tract on copies of the inputs that it uses.
-fn run(state: &mut State, inputs: &[ArrayViewD<'_, f32>]) -> Result<TVec<TValue>, BackendError> {
-    let used = state.used.iter().map(|i| Tensor::from(inputs[*i].to_owned()).into_tvalue());
-    let tensors: TVec<TValue> = used.collect();
-    state.engine.run(tensors).map_err(|e| failure(format!("{e:#}")))
-}
-
-fn view(tensor: &TValue) -> Result<ArrayViewD<'_, f32>, BackendError> {
-    tensor.to_plain_array_view::<f32>().map_err(|e| failure(format!("{e:#}")))
-}
-
 /// Who computes what.
 enum Work {
-    /// tract the whole graph.
-    Whole(State),
+    /// An engine the whole graph.
+    Whole(Whole),
     /// The flow all maps, and the rest the few numbers that it needs.
     Flow { flow: Box<Flow>, given: Vec<Given>, by_rows: Vec<usize>, rest: Rest, strips: Vec<Strip> },
 }
@@ -320,21 +274,10 @@ impl TractPlan {
         outputs: &mut [ArrayViewMutD<'_, f32>],
     ) -> Result<(), BackendError> {
         match &mut self.work {
-            Work::Whole(state) => run_whole(state, inputs, outputs),
+            Work::Whole(whole) => whole.run(inputs, outputs).map_err(failure),
             Work::Flow { flow, given, rest, strips, .. } => run_flow(flow, given, rest, strips, inputs, rows, outputs),
         }
     }
-}
-
-fn run_whole(
-    state: &mut State,
-    inputs: &[ArrayViewD<'_, f32>],
-    outputs: &mut [ArrayViewMutD<'_, f32>],
-) -> Result<(), BackendError> {
-    for (result, output) in run(state, inputs)?.iter().zip(outputs) {
-        output.assign(&view(result)?);
-    }
-    Ok(())
 }
 
 fn run_flow(
@@ -482,6 +425,7 @@ mod tests {
         assert!(compared > 20, "{compared} outputs show the hole");
     }
 
+    #[cfg(feature = "engine")]
     #[test]
     fn shapes_are_those_of_the_engines_analysis() {
         let mut compared = 0;
@@ -492,11 +436,8 @@ mod tests {
                 let contract = &model.contract;
                 let inputs = contract.inputs.iter().map(|i| (i.name.clone(), tensor_shape(contract, i, &tile)));
                 let own = shapes(proto.graph.as_ref().expect("a graph"), inputs.clone()).expect("known operators");
-                let mut graph = tract_onnx::onnx().model_for_proto_model(&proto).expect("a graph for tract");
-                for (i, (_, shape)) in inputs.enumerate() {
-                    graph.set_input_fact(i, f32::fact(shape).into()).expect("an input");
-                }
-                for (name, shape) in analysed(graph).expect("an analysis") {
+                let by_position: Vec<_> = inputs.map(|(_, shape)| shape).collect();
+                for (name, shape) in shapes_by_analysis(&proto, &by_position).expect("an analysis") {
                     if let Some(own) = own.get(&name) {
                         assert_eq!(*own, shape, "{}, {name}", model.name);
                         compared += 1;

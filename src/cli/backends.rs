@@ -3,10 +3,12 @@
 use std::path::Path;
 
 use anyhow::Result;
-use mollifier::backend::{Backend, PlainTract, Tract};
+#[cfg(feature = "engine")]
+use mollifier::backend::PlainTract;
+use mollifier::backend::{Backend, Tract};
 
 use super::args::BackendArg;
-#[cfg(not(feature = "ort"))]
+#[cfg(not(all(feature = "ort", feature = "engine")))]
 use super::failure::misuse;
 
 /// Keep TensorRT from TensorFloat-32, unless the user has decided: its library looks at the environment alone.
@@ -25,7 +27,12 @@ pub(crate) fn full_precision() {
 pub(crate) fn backend(arg: BackendArg, library: Option<&Path>) -> Result<Box<dyn Backend>> {
     match arg {
         BackendArg::Auto | BackendArg::Tract => Ok(Box::new(Tract)),
+        #[cfg(feature = "engine")]
         BackendArg::TractPlain => Ok(Box::new(PlainTract)),
+        #[cfg(not(feature = "engine"))]
+        BackendArg::TractPlain => {
+            Err(misuse("--backend: tract's own operators are not built into this program, expected auto or tract"))
+        }
         #[cfg(feature = "ort")]
         BackendArg::Ort | BackendArg::OrtCuda | BackendArg::OrtTensorrt => {
             use mollifier::backend::{Ort, Provider};

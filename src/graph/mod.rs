@@ -42,7 +42,7 @@ use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
-use tract_onnx::pb;
+use crate::onnx;
 
 /// The operator set that every file uses: old enough for the libraries of boards in the field.
 pub const OPSET: i64 = 17;
@@ -54,12 +54,12 @@ struct Inner {
     axes: usize,
     /// The first input with spatial axes; sizes are read from it.
     spatial: Option<String>,
-    nodes: Vec<pb::NodeProto>,
-    initializers: Vec<pb::TensorProto>,
+    nodes: Vec<onnx::NodeProto>,
+    initializers: Vec<onnx::TensorProto>,
     constants: HashMap<(Vec<i64>, Vec<u32>), String>,
     cache: HashMap<String, String>,
-    inputs: Vec<pb::ValueInfoProto>,
-    outputs: Vec<(pb::ValueInfoProto, Vec<usize>)>,
+    inputs: Vec<onnx::ValueInfoProto>,
+    outputs: Vec<(onnx::ValueInfoProto, Vec<usize>)>,
     banks: Vec<BankRecord>,
     counter: usize,
 }
@@ -72,7 +72,7 @@ pub struct Graph(Rc<RefCell<Inner>>);
 #[derive(Clone, Debug)]
 pub struct Finished {
     /// The nodes, initializers, inputs and outputs.
-    pub graph: pb::GraphProto,
+    pub graph: onnx::GraphProto,
     /// The banks in the order in which they were made.
     pub banks: Vec<BankRecord>,
     /// The largest reach of any output, along each spatial axis.
@@ -157,16 +157,16 @@ impl Graph {
     /// Put `part`, a graph of one input, behind `input`; its tensors get `prefix` before their names.
     ///
     /// Gives the part's outputs, which reach `reach` further than `input` along each axis.
-    pub(crate) fn embed(&self, prefix: &str, part: &pb::GraphProto, input: &Value, reach: usize) -> Vec<Value> {
+    pub(crate) fn embed(&self, prefix: &str, part: &onnx::GraphProto, input: &Value, reach: usize) -> Vec<Value> {
         let constants: Vec<&str> = part.initializer.iter().map(|t| t.name.as_str()).collect();
         let entry = part.input.iter().map(|i| i.name.as_str()).find(|n| !constants.contains(n)).unwrap_or_default();
         let renamed = |name: &str| if name == entry { input.name.clone() } else { format!("{prefix}.{name}") };
         let mut inner = self.0.borrow_mut();
         for tensor in &part.initializer {
-            inner.initializers.push(pb::TensorProto { name: renamed(&tensor.name), ..tensor.clone() });
+            inner.initializers.push(onnx::TensorProto { name: renamed(&tensor.name), ..tensor.clone() });
         }
         for node in &part.node {
-            inner.nodes.push(pb::NodeProto {
+            inner.nodes.push(onnx::NodeProto {
                 // Names may be left out, but engines want each one once.
                 name: format!("{prefix}.{}", node.output.first().unwrap_or(&node.name)),
                 input: node.input.iter().map(|n| renamed(n)).collect(),
@@ -202,7 +202,7 @@ impl Graph {
                 *h = (*h).max(*r);
             }
         }
-        let mut graph = pb::GraphProto {
+        let mut graph = onnx::GraphProto {
             name: name.to_owned(),
             node: inner.nodes.clone(),
             initializer: inner.initializers.clone(),
@@ -271,7 +271,7 @@ impl Graph {
     }
 
     /// Add a node with an automatic output name, or find the equal one that is there.
-    fn node(&self, op: &str, inputs: &[&str], attributes: Vec<pb::AttributeProto>) -> String {
+    fn node(&self, op: &str, inputs: &[&str], attributes: Vec<onnx::AttributeProto>) -> String {
         let key = format!("{op}({}){attributes:?}", inputs.join(","));
         if let Some(name) = self.0.borrow().cache.get(&key) {
             return name.clone();
@@ -286,12 +286,12 @@ impl Graph {
         name
     }
 
-    fn node_named(&self, op: &str, inputs: &[&str], attributes: Vec<pb::AttributeProto>, output: &str) -> String {
+    fn node_named(&self, op: &str, inputs: &[&str], attributes: Vec<onnx::AttributeProto>, output: &str) -> String {
         self.0.borrow_mut().nodes.push(node::node(op, inputs, &[output], attributes));
         output.to_owned()
     }
 
-    fn node_many(&self, op: &str, inputs: &[&str], attributes: Vec<pb::AttributeProto>, outputs: &[String]) {
+    fn node_many(&self, op: &str, inputs: &[&str], attributes: Vec<onnx::AttributeProto>, outputs: &[String]) {
         let outputs: Vec<&str> = outputs.iter().map(String::as_str).collect();
         self.0.borrow_mut().nodes.push(node::node(op, inputs, &outputs, attributes));
     }

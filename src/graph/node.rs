@@ -2,11 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use tract_onnx::pb;
-
-use pb::attribute_proto::AttributeType;
-use pb::tensor_proto::DataType;
-use pb::tensor_shape_proto::{Dimension, dimension};
+use crate::onnx::{self, AttributeType, DataType, Dimension, DimensionValue};
 
 /// One dimension of a declared tensor.
 #[derive(Clone, Copy, Debug)]
@@ -15,32 +11,37 @@ pub(crate) enum Dim {
     Named(&'static str),
 }
 
-pub(crate) fn tensor_info(name: &str, dims: &[Dim]) -> pb::ValueInfoProto {
+pub(crate) fn tensor_info(name: &str, dims: &[Dim]) -> onnx::ValueInfoProto {
     let dim = dims
         .iter()
         .map(|d| Dimension {
             value: Some(match d {
-                Dim::Fixed(n) => dimension::Value::DimValue(i64::try_from(*n).unwrap_or(i64::MAX)),
-                Dim::Named(n) => dimension::Value::DimParam((*n).to_owned()),
+                Dim::Fixed(n) => DimensionValue::DimValue(i64::try_from(*n).unwrap_or(i64::MAX)),
+                Dim::Named(n) => DimensionValue::DimParam((*n).to_owned()),
             }),
             ..Default::default()
         })
         .collect();
-    pb::ValueInfoProto {
+    onnx::ValueInfoProto {
         name: name.to_owned(),
-        r#type: Some(pb::TypeProto {
-            value: Some(pb::type_proto::Value::TensorType(pb::type_proto::Tensor {
+        r#type: Some(onnx::TypeProto {
+            tensor_type: Some(onnx::TensorTypeProto {
                 elem_type: DataType::Float as i32,
-                shape: Some(pb::TensorShapeProto { dim }),
-            })),
+                shape: Some(onnx::TensorShapeProto { dim }),
+            }),
             ..Default::default()
         }),
         ..Default::default()
     }
 }
 
-pub(crate) fn node(op: &str, inputs: &[&str], outputs: &[&str], attribute: Vec<pb::AttributeProto>) -> pb::NodeProto {
-    pb::NodeProto {
+pub(crate) fn node(
+    op: &str,
+    inputs: &[&str],
+    outputs: &[&str],
+    attribute: Vec<onnx::AttributeProto>,
+) -> onnx::NodeProto {
+    onnx::NodeProto {
         name: outputs.first().map(|o| format!("{op}:{o}")).unwrap_or_default(),
         op_type: op.to_owned(),
         input: inputs.iter().map(|s| (*s).to_owned()).collect(),
@@ -50,8 +51,8 @@ pub(crate) fn node(op: &str, inputs: &[&str], outputs: &[&str], attribute: Vec<p
     }
 }
 
-pub(crate) fn ints(name: &str, values: &[i64]) -> pb::AttributeProto {
-    pb::AttributeProto {
+pub(crate) fn ints(name: &str, values: &[i64]) -> onnx::AttributeProto {
+    onnx::AttributeProto {
         name: name.to_owned(),
         r#type: AttributeType::Ints as i32,
         ints: values.to_vec(),
@@ -59,12 +60,12 @@ pub(crate) fn ints(name: &str, values: &[i64]) -> pb::AttributeProto {
     }
 }
 
-pub(crate) fn int(name: &str, value: i64) -> pb::AttributeProto {
-    pb::AttributeProto { name: name.to_owned(), r#type: AttributeType::Int as i32, i: value, ..Default::default() }
+pub(crate) fn int(name: &str, value: i64) -> onnx::AttributeProto {
+    onnx::AttributeProto { name: name.to_owned(), r#type: AttributeType::Int as i32, i: value, ..Default::default() }
 }
 
-pub(crate) fn tensor(name: &str, value: pb::TensorProto) -> pb::AttributeProto {
-    pb::AttributeProto {
+pub(crate) fn tensor(name: &str, value: onnx::TensorProto) -> onnx::AttributeProto {
+    onnx::AttributeProto {
         name: name.to_owned(),
         r#type: AttributeType::Tensor as i32,
         t: Some(value),
@@ -72,8 +73,8 @@ pub(crate) fn tensor(name: &str, value: pb::TensorProto) -> pb::AttributeProto {
     }
 }
 
-pub(crate) fn float_tensor(name: &str, dims: Vec<i64>, values: &[f32]) -> pb::TensorProto {
-    pb::TensorProto {
+pub(crate) fn float_tensor(name: &str, dims: Vec<i64>, values: &[f32]) -> onnx::TensorProto {
+    onnx::TensorProto {
         name: name.to_owned(),
         dims,
         data_type: DataType::Float as i32,
@@ -82,8 +83,8 @@ pub(crate) fn float_tensor(name: &str, dims: Vec<i64>, values: &[f32]) -> pb::Te
     }
 }
 
-pub(crate) fn int_tensor(name: &str, values: &[i64]) -> pb::TensorProto {
-    pb::TensorProto {
+pub(crate) fn int_tensor(name: &str, values: &[i64]) -> onnx::TensorProto {
+    onnx::TensorProto {
         name: name.to_owned(),
         dims: vec![i64::try_from(values.len()).unwrap_or(i64::MAX)],
         data_type: DataType::Int64 as i32,
@@ -94,7 +95,7 @@ pub(crate) fn int_tensor(name: &str, values: &[i64]) -> pb::TensorProto {
 
 /// Give every declared input its shape in `inputs`, in the graph's order, and every output the shape `output`.
 #[cfg(feature = "ort")]
-pub(crate) fn bind_shape(graph: &mut pb::GraphProto, inputs: &[Vec<usize>], output: &[usize]) {
+pub(crate) fn bind_shape(graph: &mut onnx::GraphProto, inputs: &[Vec<usize>], output: &[usize]) {
     let fixed = |shape: &[usize]| shape.iter().map(|n| Dim::Fixed(*n)).collect::<Vec<_>>();
     for (info, shape) in graph.input.iter_mut().zip(inputs) {
         *info = tensor_info(&info.name, &fixed(shape));
@@ -105,7 +106,7 @@ pub(crate) fn bind_shape(graph: &mut pb::GraphProto, inputs: &[Vec<usize>], outp
 }
 
 /// Remove the nodes and initializers that no output needs.
-pub(crate) fn prune(graph: &mut pb::GraphProto) {
+pub(crate) fn prune(graph: &mut onnx::GraphProto) {
     let mut needed: HashSet<String> = graph.output.iter().map(|o| o.name.clone()).collect();
     let mut kept = Vec::with_capacity(graph.node.len());
     for node in graph.node.drain(..).rev() {
@@ -122,7 +123,7 @@ pub(crate) fn prune(graph: &mut pb::GraphProto) {
 /// Let the tensors `names` be made by the nodes `by` instead of those that make them now.
 ///
 /// The new nodes stand where the first of the old ones stood, so what they read must have been made before.
-pub(crate) fn supplant(graph: &mut pb::GraphProto, names: &[&str], by: Vec<pb::NodeProto>) {
+pub(crate) fn supplant(graph: &mut onnx::GraphProto, names: &[&str], by: Vec<onnx::NodeProto>) {
     let mut by = Some(by);
     let mut nodes = Vec::with_capacity(graph.node.len());
     for mut node in graph.node.drain(..) {
@@ -140,7 +141,7 @@ pub(crate) fn supplant(graph: &mut pb::GraphProto, names: &[&str], by: Vec<pb::N
 /// Let nodes that compute the same from the same stand once, and take out the nodes that only rename.
 ///
 /// tract (0.23.9) merges such twins by itself, but loses both where they share two inputs in different order.
-pub(crate) fn merge_twins(graph: &mut pb::GraphProto) {
+pub(crate) fn merge_twins(graph: &mut onnx::GraphProto) {
     let outputs: HashSet<String> = graph.output.iter().map(|o| o.name.clone()).collect();
     let mut names: HashMap<String, String> = HashMap::new();
     let mut known: HashMap<String, Vec<String>> = HashMap::new();

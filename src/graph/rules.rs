@@ -1,9 +1,9 @@
 //! The rules of ONNX on attributes, axes and shapes, for all who read a graph.
 
-use tract_onnx::pb;
+use crate::onnx;
 
 /// The attribute of this name.
-pub(crate) fn attribute<'a>(node: &'a pb::NodeProto, name: &str) -> Option<&'a pb::AttributeProto> {
+pub(crate) fn attribute<'a>(node: &'a onnx::NodeProto, name: &str) -> Option<&'a onnx::AttributeProto> {
     node.attribute.iter().find(|a| a.name == name)
 }
 
@@ -34,8 +34,8 @@ pub(crate) fn broadcast(a: &[usize], b: &[usize]) -> Option<Vec<usize>> {
 }
 
 /// The values of a tensor of whole numbers.
-pub(crate) fn whole_numbers(tensor: &pb::TensorProto) -> Option<Vec<i64>> {
-    if tensor.data_type != pb::tensor_proto::DataType::Int64 as i32 {
+pub(crate) fn whole_numbers(tensor: &onnx::TensorProto) -> Option<Vec<i64>> {
+    if tensor.data_type != onnx::DataType::Int64 as i32 {
         return None;
     }
     if !tensor.int64_data.is_empty() {

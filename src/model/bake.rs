@@ -2,13 +2,13 @@
 
 use prost::Message;
 use sha2::{Digest, Sha256};
-use tract_onnx::pb;
 
 use super::contract::{AxisGrid, Contract, METADATA_KEY, Physics, Provenance, VERSION};
 use super::trunk::UNIT;
 use super::{Aspect, FEATURES, ModelError, Spec, Trunk, TrunkRecord};
 use crate::graph::{Graph, GraphError, IR_VERSION, OPSET, Value};
 use crate::kernel::KernelError;
+use crate::onnx;
 use crate::physics::{self, Design, InputRole, Inputs, Kind, Output, PhysicsError, Transform};
 
 /// Bound of a trunk's delta and log_std: factors beyond e^8 are no estimates, and exp stays finite.
@@ -164,13 +164,13 @@ pub fn bake(path: &str, text: &str, options: &BakeOptions) -> Result<Vec<u8>, Mo
     };
     let json = serde_json::to_string(&contract)
         .map_err(|e| ModelError::Contract { path: path.to_owned(), message: e.to_string() })?;
-    let model = pb::ModelProto {
+    let model = onnx::ModelProto {
         ir_version: IR_VERSION,
-        opset_import: vec![pb::OperatorSetIdProto { domain: String::new(), version: OPSET }],
+        opset_import: vec![onnx::OperatorSetIdProto { domain: String::new(), version: OPSET }],
         producer_name: "mollifier".to_owned(),
         producer_version: env!("CARGO_PKG_VERSION").to_owned(),
         graph: Some(finished.graph),
-        metadata_props: vec![pb::StringStringEntryProto { key: METADATA_KEY.to_owned(), value: json }],
+        metadata_props: vec![onnx::StringStringEntryProto { key: METADATA_KEY.to_owned(), value: json }],
         ..Default::default()
     };
     Ok(model.encode_to_vec())

@@ -5,13 +5,13 @@ use std::path::Path;
 
 use prost::Message;
 use sha2::{Digest, Sha256};
-use tract_onnx::pb;
 
 use super::bake::hexadecimal;
 use super::contract::{Contract, METADATA_KEY, VERSION};
 use super::fit::{FIT_KEY, Fit};
 use super::trunk::UNIT;
 use super::{FEATURES, ModelError};
+use crate::onnx;
 
 /// An inverse model as read from its file: the contract and the graph.
 #[derive(Clone, Debug)]
@@ -19,7 +19,7 @@ pub struct Model {
     /// What the file says of itself.
     pub contract: Contract,
     /// The ONNX graph.
-    pub(crate) proto: pb::ModelProto,
+    pub(crate) proto: onnx::ModelProto,
     /// SHA-256 of the file's bytes, hexadecimal.
     pub hash: String,
     /// The file's name, for messages.
@@ -54,8 +54,8 @@ impl ModelFile {
     /// graph is not as it says, or one that keeps its weights elsewhere.
     pub fn from_bytes(name: &str, bytes: &[u8]) -> Result<Self, ModelError> {
         let path = || name.to_owned();
-        let proto =
-            pb::ModelProto::decode(bytes).map_err(|e| ModelError::NotOnnx { path: path(), message: e.to_string() })?;
+        let proto = onnx::ModelProto::decode(bytes)
+            .map_err(|e| ModelError::NotOnnx { path: path(), message: e.to_string() })?;
         let graph = proto
             .graph
             .as_ref()
@@ -100,7 +100,7 @@ impl Model {
     }
 }
 
-const EXTERNAL: pb::tensor_proto::DataLocation = pb::tensor_proto::DataLocation::External;
+const EXTERNAL: onnx::DataLocation = onnx::DataLocation::External;
 
 fn parse_contract(path: &str, json: &str) -> Result<Contract, ModelError> {
     let error = |message: String| ModelError::Contract { path: path.to_owned(), message };
@@ -113,12 +113,12 @@ fn parse_contract(path: &str, json: &str) -> Result<Contract, ModelError> {
 }
 
 /// The names of a graph's inputs, but for those that it holds a value of.
-pub(super) fn graph_inputs(graph: &pb::GraphProto) -> Vec<&str> {
+pub(super) fn graph_inputs(graph: &onnx::GraphProto) -> Vec<&str> {
     let constants: HashSet<&str> = graph.initializer.iter().map(|t| t.name.as_str()).collect();
     graph.input.iter().map(|i| i.name.as_str()).filter(|n| !constants.contains(n)).collect()
 }
 
-fn check(path: &str, contract: &Contract, graph: &pb::GraphProto) -> Result<(), ModelError> {
+fn check(path: &str, contract: &Contract, graph: &onnx::GraphProto) -> Result<(), ModelError> {
     let error = |message: String| Err(ModelError::Contract { path: path.to_owned(), message });
     let got = graph_inputs(graph);
     let said: Vec<&str> = contract.inputs.iter().map(|i| i.name.as_str()).collect();

@@ -2,10 +2,10 @@
 //! lambda.
 
 use serde::{Deserialize, Serialize};
-use tract_onnx::pb;
 
 use super::ModelError;
 use super::file::graph_inputs;
+use crate::onnx;
 use crate::physics::{Description, Kind, Output, Transform, law};
 use crate::units::{Spacing, Step};
 
@@ -66,7 +66,7 @@ pub struct Fit {
     pub outputs: Vec<Output>,
     /// The distances between the recording's samples.
     pub spacing: Spacing,
-    pub(crate) proto: pb::ModelProto,
+    pub(crate) proto: onnx::ModelProto,
     /// SHA-256 of the file's bytes, hexadecimal.
     pub hash: String,
     /// The file's name, for messages.
@@ -85,7 +85,7 @@ impl Fit {
         if self.record.axes.len() == 1 { Kind::Series } else { Kind::Fields }
     }
 
-    pub(super) fn new(name: &str, json: &str, proto: pb::ModelProto, hash: String) -> Result<Self, ModelError> {
+    pub(super) fn new(name: &str, json: &str, proto: onnx::ModelProto, hash: String) -> Result<Self, ModelError> {
         let error = |message: String| ModelError::Fit { path: name.to_owned(), message };
         let value: serde_json::Value = serde_json::from_str(json).map_err(|e| error(e.to_string()))?;
         let version = value.get("version").and_then(serde_json::Value::as_u64).unwrap_or(0);

@@ -1,9 +1,8 @@
 //! The kernels of a model one by one, as models of their own.
 
-use tract_onnx::pb;
-
 use super::{Input, InputRole, Kind, Model, Output, Transform};
 use crate::graph::{BankRecord, int_tensor, node, prune, tensor_info};
+use crate::onnx;
 
 /// The only input of a kernel's model, and the axis that maps have in graphs and tensors at the border do not.
 const FIELD: &str = "mollifier_kernel_field";
@@ -32,7 +31,7 @@ impl Model {
             |orders: &[usize]| format!("d{}", orders.iter().map(ToString::to_string).collect::<Vec<_>>().join("."));
         let info = |name: &str| tensor_info(name, &[]);
         graph.input = vec![info(FIELD)];
-        graph.output = outputs.iter().map(|o| info(&name(&o.orders))).collect::<Vec<pb::ValueInfoProto>>();
+        graph.output = outputs.iter().map(|o| info(&name(&o.orders))).collect::<Vec<onnx::ValueInfoProto>>();
         for output in &outputs {
             let squeeze = node("Squeeze", &[&output.name, CHANNEL], &[&name(&output.orders)], Vec::new());
             graph.node.push(squeeze);

@@ -1,9 +1,8 @@
 //! Leaving out the banks that a small frame has no room for.
 
-use tract_onnx::pb;
-
 use super::{InputRole, Model};
 use crate::graph::{float_tensor, node, prune, supplant};
+use crate::onnx;
 
 impl Model {
     /// The graph for a tensor of `size` samples along each tiled axis, and the names of the banks left out.
@@ -11,7 +10,7 @@ impl Model {
     /// A bank that needs more samples than there are gives zeros, its gains become one and its `present`
     /// switch zero, so that the estimate rests on the banks that fit. `None` if not even the smallest fits.
     #[must_use]
-    pub fn restricted(&self, size: &[usize]) -> Option<(pb::ModelProto, Vec<String>)> {
+    pub fn restricted(&self, size: &[usize]) -> Option<(onnx::ModelProto, Vec<String>)> {
         let fits = |need: &[usize]| need.iter().zip(size).all(|(n, s)| n <= s);
         let sized: Vec<_> = self.contract.banks.iter().filter(|b| b.min_size().iter().any(|n| *n > 1)).collect();
         let (kept, dropped): (Vec<_>, Vec<_>) = sized.into_iter().partition(|b| fits(&b.min_size()));

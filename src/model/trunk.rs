@@ -5,11 +5,11 @@ use std::path::Path;
 
 use prost::Message;
 use sha2::{Digest, Sha256};
-use tract_onnx::pb;
 
 use super::ModelError;
 use super::bake::hexadecimal;
 use crate::graph::{Graph, IR_VERSION, OPSET, Value, whole_numbers};
+use crate::onnx;
 use crate::operator::CELL_SIDES;
 
 /// The tensor between the front end and the trunk: (batch, channel, y, x) or (batch, channel, sample).
@@ -40,7 +40,7 @@ const FEATURES_KEY: &str = "mollifier.features";
 #[derive(Clone, Debug)]
 pub struct Trunk {
     path: String,
-    graph: pb::GraphProto,
+    graph: onnx::GraphProto,
     axes: usize,
     channels: usize,
     reach: usize,
@@ -72,7 +72,7 @@ impl Trunk {
     /// Bytes that are no ONNX model of opset 17; inputs other than `features` and outputs other than `delta` and
     /// `log_std`; an operator that is not allowed, or a convolution that changes the size otherwise than to cells.
     pub fn from_bytes(path: &str, bytes: &[u8]) -> Result<Self, ModelError> {
-        let proto = pb::ModelProto::decode(bytes)
+        let proto = onnx::ModelProto::decode(bytes)
             .map_err(|e| ModelError::NotOnnx { path: path.to_owned(), message: e.to_string() })?;
         let fail = |place: &str, message: String| error(path, place, message);
         let opsets: Vec<(&str, i64)> = proto.opset_import.iter().map(|o| (o.domain.as_str(), o.version)).collect();
@@ -111,7 +111,7 @@ impl Trunk {
                 continue;
             }
             let dims: Vec<usize> = tensor.dims.iter().map(|d| usize::try_from(*d).unwrap_or(0)).collect();
-            let (count, float) = (dims.iter().product::<usize>(), pb::tensor_proto::DataType::Float as i32);
+            let (count, float) = (dims.iter().product::<usize>(), onnx::DataType::Float as i32);
             if tensor.data_type != float || tensor.raw_data.len() != 4 * count {
                 return Err(fail(&tensor.name, format!("expected {count} float32 values as raw data in the file")));
             }
@@ -211,21 +211,21 @@ fn error(path: &str, place: &str, message: String) -> ModelError {
 }
 
 /// Channels of `features` and its number of spatial axes.
-fn entry(path: &str, graph: &pb::GraphProto) -> Result<(usize, usize), ModelError> {
+fn entry(path: &str, graph: &onnx::GraphProto) -> Result<(usize, usize), ModelError> {
     let constant = |name: &str| graph.initializer.iter().any(|t| t.name == name);
-    let inputs: Vec<&pb::ValueInfoProto> = graph.input.iter().filter(|i| !constant(&i.name)).collect();
+    let inputs: Vec<&onnx::ValueInfoProto> = graph.input.iter().filter(|i| !constant(&i.name)).collect();
     let [input] = inputs[..] else {
         return Err(error(path, "inputs", format!("got {}, expected one, {FEATURES}", inputs.len())));
     };
     if input.name != FEATURES {
         return Err(error(path, "inputs", format!("got {}, expected {FEATURES}", input.name)));
     }
-    let Some(pb::type_proto::Value::TensorType(kind)) = input.r#type.as_ref().and_then(|t| t.value.as_ref()) else {
+    let Some(kind) = input.r#type.as_ref().and_then(|t| t.tensor_type.as_ref()) else {
         return Err(error(path, FEATURES, "got no tensor type, expected float32".to_owned()));
     };
     let dims = kind.shape.as_ref().map_or(&[][..], |s| &s.dim);
     let channels = dims.get(1).and_then(|d| match d.value {
-        Some(pb::tensor_shape_proto::dimension::Value::DimValue(n)) => usize::try_from(n).ok(),
+        Some(onnx::DimensionValue::DimValue(n)) => usize::try_from(n).ok(),
         _ => None,
     });
     match (dims.len(), channels) {
@@ -297,7 +297,7 @@ impl<'a> Walk<'a> {
         if self.axes == 1 { "Transpose and Reshape" } else { "DepthToSpace" }
     }
 
-    fn step(&mut self, node: &'a pb::NodeProto) -> Result<(), ModelError> {
+    fn step(&mut self, node: &'a onnx::NodeProto) -> Result<(), ModelError> {
         let place = format!("node {} ({})", node.name, node.op_type);
         if !OPERATORS.contains(&node.op_type.as_str()) || !node.domain.is_empty() {
             return self
@@ -342,7 +342,7 @@ impl<'a> Walk<'a> {
 
     fn convolution(
         &mut self,
-        node: &pb::NodeProto,
+        node: &onnx::NodeProto,
         place: &str,
         from: Tensor,
         weights: &str,
@@ -429,7 +429,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Of one output channel, for which both orders of ONNX are the same.
-    fn spread(&self, node: &pb::NodeProto, place: &str, from: Tensor) -> Result<Tensor, ModelError> {
+    fn spread(&self, node: &onnx::NodeProto, place: &str, from: Tensor) -> Result<Tensor, ModelError> {
         let side = self.cell;
         for attribute in &node.attribute {
             match attribute.name.as_str() {
@@ -450,7 +450,7 @@ impl<'a> Walk<'a> {
     }
 
     /// The samples of a cell side by side.
-    fn turned(&self, node: &pb::NodeProto, place: &str, from: Tensor) -> Result<Tensor, ModelError> {
+    fn turned(&self, node: &onnx::NodeProto, place: &str, from: Tensor) -> Result<Tensor, ModelError> {
         let order = node.attribute.iter().find(|a| a.name == "perm").map(|a| a.ints.as_slice());
         if self.axes != 1 || order != Some(&[0, 2, 1]) || node.attribute.len() > 1 {
             let message = format!("got perm {order:?} over {} axes, expected [0, 2, 1] over 1", self.axes);
@@ -461,7 +461,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Cell behind cell.
-    fn reshaped(&self, node: &pb::NodeProto, place: &str, from: Tensor, to: &str) -> Result<Tensor, ModelError> {
+    fn reshaped(&self, node: &onnx::NodeProto, place: &str, from: Tensor, to: &str) -> Result<Tensor, ModelError> {
         let sizes = self.sizes.get(to);
         if sizes.is_none_or(|s| *s != [1, 1, -1]) || !node.attribute.is_empty() {
             return self.fail(place, format!("got {sizes:?}, expected an initializer of [1, 1, -1] and no attributes"));

@@ -3,11 +3,10 @@
 
 use std::collections::HashMap;
 
-use tract_onnx::pb;
-
 use super::Action;
 use super::cut::rows_and_columns;
 use crate::graph::{attribute, whole_numbers};
+use crate::onnx;
 use crate::operator::{Activation, CELL_SIDES, Cell, CellConvolution, Convolution, ConvolutionShape, covered};
 
 /// One operator: what it replaces, and how it is computed.
@@ -24,7 +23,7 @@ pub(super) struct Found {
 /// The cells that a graph's convolutions take samples to.
 ///
 /// A series is one row. A graph that has cells of several sizes has none for us: no trunk is like that.
-pub(super) fn cell(graph: &pb::GraphProto) -> Option<Cell> {
+pub(super) fn cell(graph: &onnx::GraphProto) -> Option<Cell> {
     let strides = graph.node.iter().filter(|n| n.op_type == "Conv").filter_map(|n| attribute(n, "strides"));
     let mut cells = strides.map(|a| &a.ints).filter(|s| s.iter().any(|n| *n != 1));
     let first = cells.next()?;
@@ -47,12 +46,12 @@ pub(super) fn on_cells(cell: Cell, tile: &[usize]) -> Vec<usize> {
 ///
 /// `cell` is the graph's, `shapes` holds the shape of every tensor, `tile` that of a map: (y, x) or (sample).
 pub(super) fn find(
-    graph: &pb::GraphProto,
+    graph: &onnx::GraphProto,
     cell: Option<Cell>,
     shapes: &HashMap<String, Vec<usize>>,
     tile: &[usize],
 ) -> Vec<Found> {
-    let weights: HashMap<&str, &pb::TensorProto> = graph.initializer.iter().map(|t| (t.name.as_str(), t)).collect();
+    let weights: HashMap<&str, &onnx::TensorProto> = graph.initializer.iter().map(|t| (t.name.as_str(), t)).collect();
     let outside: Vec<&str> = graph.output.iter().map(|o| o.name.as_str()).collect();
     // The only reader of a tensor that nobody outside asks for.
     let only_reader = |name: &str| {
@@ -65,7 +64,7 @@ pub(super) fn find(
     let mut found: Vec<Found> = Vec::new();
     for (i, node) in graph.node.iter().enumerate() {
         if let (Some(cell), "DepthToSpace" | "Transpose") = (cell, node.op_type.as_str()) {
-            let behind = |node: &pb::NodeProto, operator| {
+            let behind = |node: &onnx::NodeProto, operator| {
                 node.output.first().and_then(|name| only_reader(name)).filter(|(_, n)| n.op_type == operator)
             };
             let mut nodes = vec![(i, node)];
@@ -106,8 +105,8 @@ fn sizes(numbers: &[i64]) -> Option<Vec<usize>> {
 }
 
 /// For every layer of a graph whose rows ours computes in groups, the rows of one.
-pub(in crate::backend) fn groups_of_rows(graph: &pb::GraphProto) -> Vec<usize> {
-    let rows = |node: &pb::NodeProto| {
+pub(in crate::backend) fn groups_of_rows(graph: &onnx::GraphProto) -> Vec<usize> {
+    let rows = |node: &onnx::NodeProto| {
         let weights = graph.initializer.iter().find(|t| Some(&t.name) == node.input.get(1))?;
         let [outputs, inputs, high, wide] = *sizes(&weights.dims)?.as_slice() else { return None };
         let dilations = attribute(node, "dilations").map_or(&[1, 1][..], |a| &a.ints);
@@ -134,9 +133,9 @@ enum Way {
 impl Bound {
     /// `None` where ours does not compute it.
     fn new(
-        conv: &pb::NodeProto,
+        conv: &onnx::NodeProto,
         cell: Option<Cell>,
-        weights: &HashMap<&str, &pb::TensorProto>,
+        weights: &HashMap<&str, &onnx::TensorProto>,
         shapes: &HashMap<String, Vec<usize>>,
         tile: &[usize],
     ) -> Option<Self> {
@@ -215,16 +214,16 @@ impl Bound {
 /// `nodes`: of an image `DepthToSpace`; of a series, which that operator has no place for, `Transpose`, which lays the
 /// samples of a cell side by side, and `Reshape`. Then `Slice`, if it is there.
 fn spread(
-    nodes: &[(usize, &pb::NodeProto)],
+    nodes: &[(usize, &onnx::NodeProto)],
     cell: Cell,
-    constants: &HashMap<&str, &pb::TensorProto>,
+    constants: &HashMap<&str, &onnx::TensorProto>,
     shapes: &HashMap<String, Vec<usize>>,
     tile: &[usize],
 ) -> Option<Found> {
     let is_map = |name: &String, channels: usize, size: &[usize]| {
         shapes.get(name).is_some_and(|s| s.len() == 2 + size.len() && s[..2] == [1, channels] && s[2..] == *size)
     };
-    let starts_first = |slice: &pb::NodeProto| {
+    let starts_first = |slice: &onnx::NodeProto| {
         let starts = slice.input.get(1).and_then(|name| whole_numbers(constants.get(name.as_str())?));
         slice.input.len() == 4 && starts.is_some_and(|s| s.iter().all(|n| *n == 0))
     };
@@ -247,8 +246,8 @@ fn spread(
 }
 
 /// The values of a tensor of single precision.
-pub(super) fn floats(tensor: &pb::TensorProto) -> Option<Vec<f32>> {
-    if tensor.data_type != pb::tensor_proto::DataType::Float as i32 {
+pub(super) fn floats(tensor: &onnx::TensorProto) -> Option<Vec<f32>> {
+    if tensor.data_type != onnx::DataType::Float as i32 {
         return None;
     }
     if !tensor.float_data.is_empty() {

@@ -2,12 +2,11 @@
 
 use std::collections::{HashMap, HashSet};
 
-use tract_onnx::pb;
-
 use super::convolutions::{cell, find, floats, on_cells};
 use super::fuse::{Group, fuse};
 use super::{Action, Flow, Recipe, Stack, Task};
 use crate::graph::{BankRecord, Edge, int, merge_twins, node, prune, supplant};
+use crate::onnx;
 use crate::operator::{BankError, Border, BoundBank, Cell, Derivative, Place};
 
 /// The node that stands for what the flow computes, with the number of its action; none leaves this file.
@@ -32,7 +31,7 @@ pub(in crate::backend) struct Cut {
     /// The graph's inputs whose rows the flow asks for instead.
     pub(in crate::backend) by_rows: Vec<usize>,
     /// The graph without what the flow computes: the same inputs, and the outputs that the flow is given.
-    pub(in crate::backend) rest: pb::GraphProto,
+    pub(in crate::backend) rest: onnx::GraphProto,
 }
 
 /// Cut `graph`, whose tensors have these shapes, for tiles of one shape, (y, x) or (sample).
@@ -44,7 +43,7 @@ pub(in crate::backend) struct Cut {
 /// # Errors
 /// A bank that cannot be bound.
 pub(in crate::backend) fn cut(
-    mut graph: pb::GraphProto,
+    mut graph: onnx::GraphProto,
     banks: &[BankRecord],
     dropped: &[String],
     shapes: &HashMap<String, Vec<usize>>,
@@ -67,14 +66,14 @@ pub(in crate::backend) fn cut(
 }
 
 /// The node of the newest action.
-fn stand_in(actions: &[Option<Action>], inputs: &[String], outputs: &[String]) -> pb::NodeProto {
+fn stand_in(actions: &[Option<Action>], inputs: &[String], outputs: &[String]) -> onnx::NodeProto {
     let [inputs, outputs] = [inputs, outputs].map(|names| names.iter().map(String::as_str).collect::<Vec<_>>());
     node(STAND_IN, &inputs, &outputs, vec![int("action", actions.len() as i64 - 1)])
 }
 
 /// Let every bank but the dropped ones be one node for each of its inputs.
 fn replace_banks(
-    graph: &mut pb::GraphProto,
+    graph: &mut onnx::GraphProto,
     banks: &[BankRecord],
     dropped: &[String],
     tile: &[usize],
@@ -104,7 +103,7 @@ fn replace_banks(
 
 /// Let convolutions, and what leads from cells back to samples, be one node each.
 fn replace_convolutions(
-    graph: &mut pb::GraphProto,
+    graph: &mut onnx::GraphProto,
     cell: Option<Cell>,
     shapes: &HashMap<String, Vec<usize>>,
     tile: &[usize],
@@ -123,7 +122,7 @@ fn replace_convolutions(
 
 /// The flow of the stand-ins and the rest; `None` where the rest reads what the flow makes.
 fn split(
-    mut graph: pb::GraphProto,
+    mut graph: onnx::GraphProto,
     mut actions: Vec<Option<Action>>,
     shapes: &HashMap<String, Vec<usize>>,
     tile: &[usize],
@@ -171,13 +170,13 @@ fn split(
         } else if let Some(constant) = graph.initializer.iter().find(|t| t.name == *name) {
             Given::Constant(floats(constant)?)
         } else {
-            rest_outputs.push(pb::ValueInfoProto { name: (*name).to_owned(), ..Default::default() });
+            rest_outputs.push(onnx::ValueInfoProto { name: (*name).to_owned(), ..Default::default() });
             Given::Rest(rest_outputs.len() - 1)
         });
     }
     let places = names.iter().map(|n| place(shapes.get(*n)?, tile)).collect::<Option<_>>()?;
     let numbers = |names: &[String]| names.iter().map(number).collect();
-    let task = |n: &pb::NodeProto| {
+    let task = |n: &onnx::NodeProto| {
         let index = usize::try_from(n.attribute.first()?.i).ok()?;
         let action = actions.get_mut(index)?.take()?;
         Some(Task { action, reads: numbers(&n.input), makes: numbers(&n.output) })

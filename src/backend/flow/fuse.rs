@@ -6,12 +6,11 @@
 
 use std::collections::{HashMap, HashSet};
 
-use tract_onnx::pb;
-
 use super::convolutions::floats;
 use super::lower::{Function, Step, Value, Wanted};
 use super::pointwise::Pointwise;
 use crate::graph::{attribute, whole_numbers};
+use crate::onnx;
 use crate::operator::Operand;
 
 /// Steps up to which a tensor is computed again by the next group that reads it.
@@ -33,10 +32,10 @@ pub(super) struct Group {
 ///
 /// `shapes` holds the shape of every tensor, `tile` that of a map: (y, x) or (sample).
 pub(super) fn fuse(
-    graph: &mut pb::GraphProto,
+    graph: &mut onnx::GraphProto,
     shapes: &HashMap<String, Vec<usize>>,
     tile: &[usize],
-    mut put: impl FnMut(Group) -> pb::NodeProto,
+    mut put: impl FnMut(Group) -> onnx::NodeProto,
 ) {
     let view = View::new(graph, shapes, tile);
     let levels = view.levels();
@@ -58,7 +57,7 @@ pub(super) fn fuse(
 
 /// A graph with what is known of its tensors.
 struct View<'a> {
-    nodes: &'a [pb::NodeProto],
+    nodes: &'a [onnx::NodeProto],
     outputs: Vec<&'a str>,
     shapes: &'a HashMap<String, Vec<usize>>,
     tile: &'a [usize],
@@ -89,7 +88,7 @@ enum Action {
 }
 
 impl<'a> View<'a> {
-    fn new(graph: &'a pb::GraphProto, shapes: &'a HashMap<String, Vec<usize>>, tile: &'a [usize]) -> Self {
+    fn new(graph: &'a onnx::GraphProto, shapes: &'a HashMap<String, Vec<usize>>, tile: &'a [usize]) -> Self {
         let numbers = graph.initializer.iter().filter_map(|t| Some((t.name.as_str(), number(t)?))).collect();
         let integers = graph.initializer.iter().filter_map(|t| Some((t.name.as_str(), whole_numbers(t)?))).collect();
         let made = graph.node.iter().enumerate().flat_map(|(i, n)| n.output.iter().map(move |o| (o.as_str(), i)));
@@ -144,7 +143,7 @@ impl<'a> View<'a> {
     }
 
     /// Whether the node is a comparison that every reader makes by itself.
-    fn is_absorbed(&self, node: &pb::NodeProto) -> bool {
+    fn is_absorbed(&self, node: &onnx::NodeProto) -> bool {
         let [output] = node.output.as_slice() else { return false };
         let mut readers = self.nodes.iter().zip(&self.pointwise).filter(|(n, _)| n.input.contains(output));
         node.op_type == "Greater"
@@ -153,7 +152,7 @@ impl<'a> View<'a> {
     }
 
     /// What the node does if it is pointwise on whole maps.
-    fn action(&self, node: &pb::NodeProto) -> Option<Action> {
+    fn action(&self, node: &onnx::NodeProto) -> Option<Action> {
         let [output] = node.output.as_slice() else { return None };
         let planes = self.planes(output)?;
         let readable = |names: &[String]| names.iter().all(|n| self.is_readable(n, planes));
@@ -193,7 +192,7 @@ impl<'a> View<'a> {
     }
 
     /// The tensors that a node reads when it is computed in a group.
-    fn reads(&self, node: &'a pb::NodeProto, action: Action) -> Vec<&'a str> {
+    fn reads(&self, node: &'a onnx::NodeProto, action: Action) -> Vec<&'a str> {
         let inputs = || node.input.iter().map(String::as_str);
         match action {
             Action::Plain(_) | Action::Join => inputs().collect(),
@@ -386,7 +385,7 @@ impl<'a> Writer<'a> {
     }
 }
 
-fn number(tensor: &pb::TensorProto) -> Option<f32> {
+fn number(tensor: &onnx::TensorProto) -> Option<f32> {
     let one = tensor.dims.iter().product::<i64>() == 1;
     if one { floats(tensor)?.first().copied() } else { None }
 }

@@ -5,9 +5,8 @@
 
 use std::collections::HashMap;
 
-use tract_onnx::pb;
-
 use crate::graph::{attribute, axis_of, broadcast, place, whole_numbers};
+use crate::onnx;
 
 type Shape = Vec<usize>;
 
@@ -16,7 +15,7 @@ type Shape = Vec<usize>;
 /// # Errors
 /// The first node whose operator is not known here, or whose shapes do not fit each other.
 pub(in crate::backend) fn shapes(
-    graph: &pb::GraphProto,
+    graph: &onnx::GraphProto,
     inputs: impl IntoIterator<Item = (String, Shape)>,
 ) -> Result<HashMap<String, Shape>, String> {
     let mut known = Known { shapes: inputs.into_iter().collect(), numbers: HashMap::new() };
@@ -39,7 +38,7 @@ struct Known {
 
 impl Known {
     /// Note what the node makes.
-    fn add(&mut self, node: &pb::NodeProto) -> Option<()> {
+    fn add(&mut self, node: &onnx::NodeProto) -> Option<()> {
         let shape = |i: usize| self.shapes.get(node.input.get(i)?);
         let numbers = |i: usize| self.numbers.get(node.input.get(i)?);
         let axis = || attribute(node, "axis").map_or(0, |a| a.i);
@@ -165,7 +164,7 @@ fn combined(operator: &str, a: &[i64], b: &[i64]) -> Option<Vec<i64>> {
     (0..a.len().max(b.len())).map(|i| of(at(a, i)?, at(b, i)?)).collect()
 }
 
-fn conv(node: &pb::NodeProto, input: &[usize], weights: &[usize]) -> Option<Shape> {
+fn conv(node: &onnx::NodeProto, input: &[usize], weights: &[usize]) -> Option<Shape> {
     if attribute(node, "auto_pad").is_some_and(|a| a.s != b"NOTSET") || input.len() < 3 || weights.len() != input.len()
     {
         return None;

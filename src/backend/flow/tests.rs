@@ -5,11 +5,11 @@ use std::collections::HashMap;
 
 use ndarray::{ArrayD, Axis, IxDyn, Slice};
 use proptest::prelude::*;
-use tract_onnx::pb;
 
 use super::{Cut, Given, Strip, cut, groups_of_rows, shapes};
 use crate::graph::{float_tensor, int, int_tensor, node, tensor_info};
 use crate::model::reference::compute;
+use crate::onnx;
 use crate::operator::CELL_SIDES;
 
 /// A trunk's design: samples along the side of a cell, of an image or a series, channels of the features and of the
@@ -39,8 +39,8 @@ impl Design {
         if self.series { vec![columns] } else { vec![rows, columns] }
     }
 
-    fn graph(&self) -> pb::GraphProto {
-        let mut graph = pb::GraphProto {
+    fn graph(&self) -> onnx::GraphProto {
+        let mut graph = onnx::GraphProto {
             input: vec![tensor_info("features", &[])],
             output: vec![tensor_info("delta", &[]), tensor_info("log_std", &[])],
             initializer: vec![
@@ -57,7 +57,7 @@ impl Design {
             ],
             ..Default::default()
         };
-        let mut conv = |from: &str, to: &str, [made, read, side]: [usize; 3], attribute: Vec<pb::AttributeProto>| {
+        let mut conv = |from: &str, to: &str, [made, read, side]: [usize; 3], attribute: Vec<onnx::AttributeProto>| {
             let dims = [vec![made, read], vec![side; self.axes()]].concat();
             let taps: usize = dims[1..].iter().product();
             let scale = (taps as f32).sqrt().recip();
@@ -107,12 +107,12 @@ impl Design {
     }
 }
 
-fn ints(name: &str, values: &[i64]) -> pb::AttributeProto {
-    pb::AttributeProto { name: name.to_owned(), ints: values.to_vec(), ..Default::default() }
+fn ints(name: &str, values: &[i64]) -> onnx::AttributeProto {
+    onnx::AttributeProto { name: name.to_owned(), ints: values.to_vec(), ..Default::default() }
 }
 
 /// Every node behind those that make what it reads.
-fn in_order(mut graph: pb::GraphProto) -> pb::GraphProto {
+fn in_order(mut graph: onnx::GraphProto) -> onnx::GraphProto {
     let mut left = std::mem::take(&mut graph.node);
     while !left.is_empty() {
         let made: Vec<String> = left.iter().flat_map(|n| n.output.clone()).collect();
@@ -125,7 +125,7 @@ fn in_order(mut graph: pb::GraphProto) -> pb::GraphProto {
 }
 
 /// The outputs of the flow, which has to be all there is of the graph.
-fn flow(graph: &pb::GraphProto, features: &ArrayD<f32>, by_rows: bool) -> Vec<Vec<f32>> {
+fn flow(graph: &onnx::GraphProto, features: &ArrayD<f32>, by_rows: bool) -> Vec<Vec<f32>> {
     let (shape, tile) = (features.shape().to_vec(), features.shape()[2..].to_vec());
     let shapes = shapes(graph, [("features".to_owned(), shape)]).expect("known operators");
     let cut = cut(graph.clone(), &[], &[], &shapes, &tile, by_rows).expect("no banks").expect("a flow");
@@ -235,7 +235,7 @@ proptest! {
 /// Each of them could take the sum into itself.
 #[test]
 fn two_convolutions_may_meet_in_one_sum() {
-    let graph = pb::GraphProto {
+    let graph = onnx::GraphProto {
         input: vec![tensor_info("features", &[])],
         output: vec![tensor_info("sum", &[])],
         initializer: vec![

@@ -19,11 +19,11 @@ use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::session::{IoBinding, Session};
 use ort::value::Tensor;
 use prost::Message;
-use tract_onnx::pb;
 
 use super::{Backend, BackendError, Plan, Tiling, check_shapes, fit_shapes, tensor_shape};
 use crate::graph::bind_shape;
 use crate::model::{Fit, Model};
+use crate::onnx;
 
 /// What ONNX Runtime computes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -212,7 +212,7 @@ struct Parts<'a> {
     what: String,
     hash: &'a str,
     /// Not bound to the shapes yet.
-    proto: pb::ModelProto,
+    proto: onnx::ModelProto,
     names: Vec<String>,
     inputs: Vec<Vec<usize>>,
     output_names: Vec<String>,

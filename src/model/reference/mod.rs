@@ -10,10 +10,10 @@ mod reduce;
 mod shape;
 
 use ndarray::{ArrayD, IxDyn};
-use tract_onnx::pb::{self, tensor_proto::DataType};
 
 use super::{Model, ModelError};
 use crate::graph::{self, attribute};
+use crate::onnx::{self, DataType};
 use product::{broadcast, conv, matmul};
 use reduce::reduce;
 pub(crate) use shape::shape_of;
@@ -45,7 +45,7 @@ impl Model {
 /// # Errors
 /// The node that cannot be computed, and why.
 pub(crate) fn compute(
-    graph: &pb::GraphProto,
+    graph: &onnx::GraphProto,
     mut values: HashMap<String, ArrayD<f64>>,
 ) -> Result<Vec<ArrayD<f64>>, (String, String)> {
     for tensor in &graph.initializer {
@@ -62,18 +62,19 @@ pub(crate) fn compute(
             values.insert(name.clone(), value);
         }
     }
-    let output = |o: &pb::ValueInfoProto| values.remove(&o.name).ok_or((o.name.clone(), "was not computed".to_owned()));
+    let output =
+        |o: &onnx::ValueInfoProto| values.remove(&o.name).ok_or((o.name.clone(), "was not computed".to_owned()));
     graph.output.iter().map(output).collect()
 }
 
 /// The names of what a node reads: an input that is left out at the end may still be named, by nothing.
-pub(crate) fn inputs_of(node: &pb::NodeProto) -> &[String] {
+pub(crate) fn inputs_of(node: &onnx::NodeProto) -> &[String] {
     let given = node.input.iter().rposition(|n| !n.is_empty()).map_or(0, |last| last + 1);
     &node.input[..given]
 }
 
 /// A tensor of floats, whole numbers or truths, whichever way its values are written.
-pub(crate) fn constant(tensor: &pb::TensorProto) -> Result<ArrayD<f64>, String> {
+pub(crate) fn constant(tensor: &onnx::TensorProto) -> Result<ArrayD<f64>, String> {
     let dims: Vec<usize> = tensor.dims.iter().map(|d| usize::try_from(*d).unwrap_or(0)).collect();
     let raw = &tensor.raw_data;
     #[expect(clippy::cast_precision_loss, reason = "sizes and axis numbers; the end of a slice may be i64::MAX")]
@@ -107,10 +108,10 @@ fn axis_of(axis: i64, rank: usize) -> Result<usize, String> {
 ///
 /// # Errors
 /// An operator outside the set that `bake` writes, or shapes that do not fit each other.
-pub(crate) fn evaluate(node: &pb::NodeProto, args: &[&ArrayD<f64>]) -> Result<Vec<ArrayD<f64>>, String> {
+pub(crate) fn evaluate(node: &onnx::NodeProto, args: &[&ArrayD<f64>]) -> Result<Vec<ArrayD<f64>>, String> {
     let kind = node.op_type.as_str();
     let inputs = match kind {
-        "Add" | "Sub" | "Mul" | "Div" | "Greater" | "MatMul" | "Reshape" | "Unsqueeze" => 2..=2,
+        "Add" | "Sub" | "Mul" | "Div" | "Gather" | "Greater" | "MatMul" | "Reshape" | "Unsqueeze" => 2..=2,
         "Where" => 3..=3,
         "Conv" => 2..=3,
         "Slice" => 3..=5,
@@ -162,6 +163,7 @@ pub(crate) fn evaluate(node: &pb::NodeProto, args: &[&ArrayD<f64>]) -> Result<Ve
         "Slice" => shape::slice(args),
         "Split" => return shape::split(node, args[0], args.get(1).copied()),
         "Concat" => shape::concat(node, args),
+        "Gather" => shape::gather(node, args[0], args[1]),
         "DepthToSpace" => shape::depth_to_space(node, args[0]),
         "ReduceSum" => reduce(node, args, 0.0, |a, b| a + b),
         "ReduceMean" => {

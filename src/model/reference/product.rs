@@ -1,9 +1,9 @@
 //! Operators that combine tensors: elementwise with broadcasting, matrix products, convolutions.
 
 use ndarray::{ArrayD, Axis, IxDyn, Zip};
-use tract_onnx::pb;
 
 use crate::graph::{self, attribute};
+use crate::onnx;
 
 fn common(a: &[usize], b: &[usize]) -> Result<Vec<usize>, String> {
     graph::broadcast(a, b).ok_or_else(|| format!("shapes {a:?} and {b:?} do not broadcast"))
@@ -48,7 +48,7 @@ pub(super) fn matmul(a: &ArrayD<f64>, b: &ArrayD<f64>) -> Result<ArrayD<f64>, St
 }
 
 /// Convolution without groups, over one or two spatial axes; a bias if there is one.
-pub(super) fn conv(node: &pb::NodeProto, args: &[&ArrayD<f64>]) -> Result<ArrayD<f64>, String> {
+pub(super) fn conv(node: &onnx::NodeProto, args: &[&ArrayD<f64>]) -> Result<ArrayD<f64>, String> {
     if attribute(node, "group").is_some_and(|a| a.i != 1) {
         return Err("grouped convolutions are not among what `bake` writes".to_owned());
     }

@@ -1,14 +1,14 @@
 //! Reductions along axes.
 
 use ndarray::{ArrayD, Axis};
-use tract_onnx::pb;
 
 use super::{axis_of, whole};
 use crate::graph::attribute;
+use crate::onnx;
 
 /// Fold `args[0]` along the axes that an attribute (opset 17 and before) or `args[1]` names; along all if neither does.
 pub(super) fn reduce(
-    node: &pb::NodeProto,
+    node: &onnx::NodeProto,
     args: &[&ArrayD<f64>],
     start: f64,
     f: fn(f64, f64) -> f64,

@@ -1,13 +1,13 @@
 //! Operators that move values and change none.
 
 use ndarray::{Array1, ArrayD, Axis, IxDyn, Slice};
-use tract_onnx::pb;
 
 use super::{axis_of, whole};
 use crate::graph::{attribute, place};
+use crate::onnx;
 
 /// The shape of a tensor, from the axis `start` up to `end`.
-pub(crate) fn shape_of(node: &pb::NodeProto, shape: &[usize]) -> ArrayD<f64> {
+pub(crate) fn shape_of(node: &onnx::NodeProto, shape: &[usize]) -> ArrayD<f64> {
     let rank = shape.len();
     let end = |name: &str, default: usize| attribute(node, name).map_or(default, |a| place(a.i, rank));
     let (from, to) = (end("start", 0), end("end", rank));
@@ -15,7 +15,7 @@ pub(crate) fn shape_of(node: &pb::NodeProto, shape: &[usize]) -> ArrayD<f64> {
     Array1::from_iter(sizes.iter().map(|n| *n as f64)).into_dyn()
 }
 
-pub(super) fn reshape(node: &pb::NodeProto, of: &ArrayD<f64>, to: &ArrayD<f64>) -> Result<ArrayD<f64>, String> {
+pub(super) fn reshape(node: &onnx::NodeProto, of: &ArrayD<f64>, to: &ArrayD<f64>) -> Result<ArrayD<f64>, String> {
     let keeps = attribute(node, "allowzero").is_none_or(|a| a.i == 0);
     let wanted = whole(to);
     let mut dims = Vec::with_capacity(wanted.len());
@@ -33,7 +33,7 @@ pub(super) fn reshape(node: &pb::NodeProto, of: &ArrayD<f64>, to: &ArrayD<f64>) 
     ArrayD::from_shape_vec(IxDyn(&dims), values).map_err(|e| format!("{:?} to {wanted:?}: {e}", of.shape()))
 }
 
-pub(super) fn transpose(node: &pb::NodeProto, of: &ArrayD<f64>) -> Result<ArrayD<f64>, String> {
+pub(super) fn transpose(node: &onnx::NodeProto, of: &ArrayD<f64>) -> Result<ArrayD<f64>, String> {
     let reversed = || (0..of.ndim() as i64).rev().collect();
     let order: Vec<i64> = attribute(node, "perm").map_or_else(reversed, |a| a.ints.clone());
     let axes: Vec<usize> = order.iter().map(|a| axis_of(*a, of.ndim())).collect::<Result<_, _>>()?;
@@ -80,7 +80,7 @@ pub(super) fn slice(args: &[&ArrayD<f64>]) -> Result<ArrayD<f64>, String> {
 }
 
 pub(super) fn split(
-    node: &pb::NodeProto,
+    node: &onnx::NodeProto,
     of: &ArrayD<f64>,
     sizes: Option<&ArrayD<f64>>,
 ) -> Result<Vec<ArrayD<f64>>, String> {
@@ -103,14 +103,28 @@ pub(super) fn split(
     Ok(parts.collect())
 }
 
-pub(super) fn concat(node: &pb::NodeProto, args: &[&ArrayD<f64>]) -> Result<ArrayD<f64>, String> {
+/// The slices of `of` that `at` names, with the axes of `at` in the place of theirs.
+pub(super) fn gather(node: &onnx::NodeProto, of: &ArrayD<f64>, at: &ArrayD<f64>) -> Result<ArrayD<f64>, String> {
+    let axis = axis_of(attribute(node, "axis").map_or(0, |a| a.i), of.ndim())?;
+    let len = of.shape()[axis];
+    let places = whole(at).into_iter().map(|i| {
+        let from_start = if i < 0 { i + len as i64 } else { i };
+        let place = usize::try_from(from_start).ok().filter(|place| *place < len);
+        place.ok_or_else(|| format!("got {i} along axis {axis}, expected one of {len} samples"))
+    });
+    let gathered = of.select(Axis(axis), &places.collect::<Result<Vec<_>, _>>()?);
+    let shape = [&of.shape()[..axis], at.shape(), &of.shape()[axis + 1..]].concat();
+    gathered.as_standard_layout().into_owned().into_shape_with_order(IxDyn(&shape)).map_err(|e| e.to_string())
+}
+
+pub(super) fn concat(node: &onnx::NodeProto, args: &[&ArrayD<f64>]) -> Result<ArrayD<f64>, String> {
     let axis = axis_of(attribute(node, "axis").map_or(0, |a| a.i), args[0].ndim())?;
     let views: Vec<_> = args.iter().map(|a| a.view()).collect();
     ndarray::concatenate(Axis(axis), &views).map_err(|e| e.to_string())
 }
 
 /// Channels to blocks of samples: (n, c, y, x) to (n, c / b^2, b y, b x).
-pub(super) fn depth_to_space(node: &pb::NodeProto, of: &ArrayD<f64>) -> Result<ArrayD<f64>, String> {
+pub(super) fn depth_to_space(node: &onnx::NodeProto, of: &ArrayD<f64>) -> Result<ArrayD<f64>, String> {
     let side = attribute(node, "blocksize").and_then(|a| usize::try_from(a.i).ok()).unwrap_or(0);
     let [batch, channels, rows, columns] = *of.shape() else {
         return Err(format!("got shape {:?}, expected four axes", of.shape()));
