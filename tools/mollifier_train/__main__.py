@@ -123,6 +123,15 @@ def run_ablate(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def run_precision(arguments: argparse.Namespace) -> int:
+    """`precision`: what fewer bits in a trunk's products cost."""
+    from . import precision
+
+    precision.measure(arguments.out, fields=arguments.fields)
+    print(f"wrote {arguments.out}")
+    return 0
+
+
 def run_windows(arguments: argparse.Namespace) -> int:
     """`windows`: how many frames a map is worth."""
     from . import windows
@@ -289,6 +298,11 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--fields", type=int, default=10, help="choice recordings at each level [default: %(default)s]")
     one.set_defaults(run=run_ablate)
 
+    one = commands.add_parser("precision", help="compute trunks with fewer bits and compare")
+    one.add_argument("--out", type=Path, default=command.ROOT / "docs" / "precision.md", help="Markdown to write")
+    one.add_argument("--fields", type=int, default=20, help="recordings at each level [default: %(default)s]")
+    one.set_defaults(run=run_precision)
+
     one = commands.add_parser("windows", help="bake and train the laws of movies for several numbers of frames")
     one.add_argument("--out", type=Path, default=command.ROOT / "docs" / "windows.md", help="Markdown to write")
     one.add_argument("--recordings", type=int, default=300, help="in each training set [default: %(default)s]")
@@ -327,7 +341,8 @@ def parser() -> argparse.ArgumentParser:
         "--with", dest="given", action="append", default=[], metavar="NAME=NUMBER|FILE", help="known beside it"
     )
     one.add_argument(
-        "--spacing", help="sample distances, such as t=2s,y=0.1um,x=0.1um [default: a CSV's times, else 1]"
+        "--spacing",
+        help="sample distances, such as t=2s,y=0.1um,x=0.1um [default: what a TIFF or a CSV's times say, else 1]",
     )
     one.add_argument("--column", help="of a CSV file with several")
     one.add_argument("--radius", type=int, nargs="+", help="of the kernels along each axis, in samples")
