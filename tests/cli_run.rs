@@ -289,21 +289,29 @@ fn a_grabber_that_repeats_a_frame_and_a_sensor_that_is_stuck_are_said() {
     assert_eq!(json["frames"]["copies"], 2);
     assert!(json["warnings"].to_string().contains("2 frames are exact copies of the one before (first at index 5)"));
 
+    let value = |i: usize, stuck: &std::ops::Range<usize>| {
+        let i = if stuck.contains(&i) { stuck.start } else { i };
+        (0.02 * i as f64).sin() + 0.02 * ((i as f64 * 78.2).sin() * 43_758.5).fract()
+    };
     let sensor = |name: &str, stuck: std::ops::Range<usize>| {
-        let value = |i: usize| {
-            let i = if stuck.contains(&i) { stuck.start } else { i };
-            (0.02 * i as f64).sin() + 0.02 * ((i as f64 * 78.2).sin() * 43_758.5).fract()
-        };
         let input = bench.path(&format!("{name}.csv"));
-        let rows: String = (0..3000).map(|i| format!("{}\n", value(i))).collect();
+        let rows: String = (0..3000).map(|i| format!("{}\n", value(i, &stuck))).collect();
         fs::write(&input, format!("u\n{rows}")).expect("it is written");
         told(&series, &input, name, &["--with", "a=0", "--spacing", "t=0.01"])
     };
     let json = sensor("moving", 0..0);
     assert!(json["stuck"].is_null() && !json["warnings"].to_string().contains("stuck"), "{json}");
     let json = sensor("stuck", 1000..1400);
-    assert_eq!(json["stuck"], serde_json::json!({ "channel": 0, "first": 1000, "samples": 400 }));
+    assert_eq!(json["stuck"], serde_json::json!({ "channel": null, "first": 1000, "samples": 400 }));
     assert!(json["warnings"].to_string().contains("the 400 samples from index 1000 on have one value"));
+
+    // Of several channels the first one's name is its number as well.
+    let two = Array2::from_shape_fn((2, 3000), |(c, i)| value(i, &if c == 0 { 1000..1400 } else { 0..0 }));
+    let input = bench.path("two.npy");
+    write_npy(&input, &two).expect("it is written");
+    let json = told(&series, &input, "two", &["--with", "a=0", "--spacing", "t=0.01"]);
+    assert_eq!(json["stuck"], serde_json::json!({ "channel": 0, "first": 1000, "samples": 400 }));
+    assert!(json["warnings"].to_string().contains("the 400 samples from index 1000 on of channel 0 have one value"));
 }
 
 #[test]

@@ -169,7 +169,7 @@ impl<'a> Setting<'a> {
             late.push(format!(
                 "the {samples} samples from index {first} on{} have one value: where the sensor was stuck, lambda and its std \
                  say nothing",
-                if channel > 0 { format!(" of channel {channel}") } else { String::new() }
+                channel.map(|c| format!(" of channel {c}")).unwrap_or_default()
             ));
         }
         if report.rounding > 0.0 {

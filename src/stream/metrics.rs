@@ -197,8 +197,8 @@ pub struct Report {
 /// Samples of one value one after the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stuck {
-    /// Number of the channel.
-    pub channel: usize,
+    /// Number of the channel, if there are several.
+    pub channel: Option<usize>,
     /// Index of the first.
     pub first: u64,
     /// How many.

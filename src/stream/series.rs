@@ -443,10 +443,11 @@ impl<'a> Pipeline<'a> {
         let worst = told.max_by(|a, b| (a.0 * b.1).total_cmp(&(b.0 * a.1)));
         let radii = self.planner.contract().banks.iter().flat_map(|bank| &bank.radius);
         let least = 2 * radii.copied().max().unwrap_or(0) as u64 + 1;
+        let several = self.channels.len() > 1;
         let runs = self.channels.iter().enumerate();
         let stuck = runs.filter_map(|(channel, c)| {
             let (first, samples) = c.stuck(least)?;
-            Some(Stuck { channel, first, samples })
+            Some(Stuck { channel: several.then_some(channel), first, samples })
         });
         let mut report = self.report;
         report.stuck = stuck.max_by_key(|s| s.samples);

@@ -245,6 +245,37 @@ def test_fit_of_a_tiff(tmp_path: Path) -> None:
         assert 'PhysicalSizeX="62.5" PhysicalSizeXUnit="mm"' in str(file.ome_metadata)
 
 
+@pytest.mark.parametrize("kind", ["imagej", "ome"])
+def test_distances_come_from_a_tiff_that_states_them(kind: str, tmp_path: Path) -> None:
+    """As for `mollifier run`: with none of the user's, those of the file count, in its units."""
+    movie = np.random.default_rng(0).normal(size=(5, 12, 14)).astype(np.float32)
+    path = tmp_path / "movie.tif"
+    if kind == "imagej":
+        metadata = {"axes": "TYX", "unit": "micron", "finterval": 0.5}
+        tifffile.imwrite(path, movie, imagej=True, resolution=(10, 5), metadata=metadata)
+    else:
+        own = {"PhysicalSizeX": 0.1, "PhysicalSizeXUnit": "µm", "PhysicalSizeY": 0.2, "PhysicalSizeYUnit": "µm"}
+        metadata = {"axes": "TYX", "TimeIncrement": 500.0, "TimeIncrementUnit": "ms", **own}
+        tifffile.imwrite(path, movie, ome=True, metadata=metadata)
+    task, notes = fit_recording.load(path, "heat-transient")
+    assert task.units == {"t": "s" if kind == "imagej" else "ms", "y": "um", "x": "um"}
+    np.testing.assert_allclose(task.spacing, (0.5 if kind == "imagej" else 500.0, 0.2, 0.1), rtol=1e-6)
+    assert any("from the file" in note for note in notes)
+    mine, _ = fit_recording.load(path, "heat-transient", spacing="t=1,y=2,x=3")
+    assert mine.spacing == (1.0, 2.0, 3.0) and not mine.units
+
+
+def test_a_tiff_that_states_a_part_of_its_distances_is_asked_about(tmp_path: Path) -> None:
+    movie = np.random.default_rng(0).normal(size=(5, 12, 14)).astype(np.float32)
+    path = tmp_path / "movie.tif"
+    tifffile.imwrite(path, movie, imagej=True, resolution=(10, 10), metadata={"axes": "TYX", "unit": "um"})
+    with pytest.raises(command.InputError, match="nothing for t from the file"):
+        fit_recording.load(path, "heat-transient")
+    tifffile.imwrite(path, movie, imagej=True, resolution=(10, 10), metadata={"axes": "TYX", "unit": "pixel"})
+    task, notes = fit_recording.load(path, "heat-transient")
+    assert task.spacing == (1.0, 1.0, 1.0) and len(notes) >= 3
+
+
 def test_a_fit_ends_when_the_samples_kept_out_are_met_no_better() -> None:
     fitted = fit_recording.fit_task(langevin_task(20_008, 5.0), steps=2000, patience=1, looks=100, quiet=True)
     assert fitted.record.steps < 2000

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import html
 import json
 import re
 import sys
@@ -36,6 +37,23 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 LENGTHS = ("pm", "angstrom", "nm", "um", "mm", "cm", "m", "km")
 TIMES = ("ns", "us", "ms", "s", "min", "h", "d")
 """Units as the command `mollifier` writes them."""
+WORDS = {
+    "\u00e5": "angstrom",
+    "nanometer": "nm",
+    "micron": "um",
+    "microns": "um",
+    "micrometer": "um",
+    "millimeter": "mm",
+    "centimeter": "cm",
+    "meter": "m",
+    "msec": "ms",
+    "sec": "s",
+    "second": "s",
+    "seconds": "s",
+    "minute": "min",
+    "hour": "h",
+}
+"""Other words for them in TIFF files."""
 UNFOLLOWED = 0.5
 """Misfit of samples kept out, in standard deviations of the data, from which on a fit is worth nothing: more than any
 noise for which there are tests."""
@@ -154,6 +172,45 @@ def read_array(path: Path) -> Array:
     return np.asarray(data)
 
 
+def stated_spacing(path: Path) -> dict[str, tuple[float, str]]:
+    """Sample distances and units that a TIFF file states, by axis, as OME or ImageJ writes them; none of other files.
+
+    A unit that the command does not know, such as `pixel`, states nothing.
+    """
+    if path.suffix.lower() not in (".tif", ".tiff"):
+        return {}
+    stated: dict[str, tuple[float, str]] = {}
+
+    def state(axis: str, value: float, unit: str) -> None:
+        unit = html.unescape(unit).strip().replace("\\u00B5", "u").replace("\u00b5", "u").replace("\u03bc", "u")
+        if unit.lower() in ("inch", "in"):
+            value, unit = 2.54 * value, "cm"
+        unit = WORDS.get(unit.lower(), unit)
+        if unit in (TIMES if axis == "t" else LENGTHS) and 0 < value < float("inf"):
+            stated[axis] = (value, unit)
+
+    with tifffile.TiffFile(path) as file:
+        if file.ome_metadata:
+            described = re.search(r"<(?:\w+:)?Pixels\b([^>]*)>", file.ome_metadata)
+            attributes = dict(re.findall(r'(\w+)="([^"]*)"', described[1])) if described else {}
+            for axis, name, usual in (
+                ("t", "TimeIncrement", "s"),
+                ("y", "PhysicalSizeY", "um"),
+                ("x", "PhysicalSizeX", "um"),
+            ):
+                if name in attributes:
+                    state(axis, float(attributes[name]), attributes.get(f"{name}Unit", usual))
+        elif metadata := file.imagej_metadata:
+            for axis, name in (("y", "YResolution"), ("x", "XResolution")):
+                if tag := file.pages.first.tags.get(name):
+                    pixels, units = tag.value
+                    own = metadata.get("yunit", metadata.get("unit", "")) if axis == "y" else metadata.get("unit", "")
+                    state(axis, units / pixels if pixels else 0.0, str(own))
+            if "finterval" in metadata:
+                state("t", float(metadata["finterval"]), str(metadata.get("tunit", "sec")))
+    return stated
+
+
 def parse_spacing(text: str | None, axes: Sequence[str]) -> tuple[dict[str, float], dict[str, str]]:
     """`t=0.1s,y=2um,x=2um` by axis: numbers, and their units where they have some.
 
@@ -199,7 +256,7 @@ def load(
     Args:
         path: CSV series, TIFF or NPY, of the equation's axes; what is not finite was not measured.
         problem: key of `tasks.EQUATIONS`.
-        spacing: as `parse_spacing`; 1 where nothing tells it.
+        spacing: as `parse_spacing`; what the file says unless given, 1 where nothing tells it.
         column: of a CSV file.
         given: `NAME=NUMBER` or `NAME=FILE` of known constants and fields.
 
@@ -228,6 +285,17 @@ def load(
     if step is not None and "t" not in distances:
         distances["t"] = step
         notes.append(f"time step {step:g}, from the file's column of times")
+    said = stated_spacing(path) if spacing is None else {}
+    if stated := {axis: said[axis] for axis in equation.axes if axis in said}:
+        text = ",".join(f"{axis}={value:.9g}{unit}" for axis, (value, unit) in stated.items())
+        if missing := [axis for axis in equation.axes if axis not in stated]:
+            pixels = ",".join(f"{axis}=1" for axis in equation.axes)
+            raise InputError(
+                f"{path}: got {text} and nothing for {', '.join(missing)} from the file, expected --spacing with each "
+                f"of them ({pixels} to count in pixels)"
+            )
+        distances, units = parse_spacing(text, equation.axes)
+        notes.append(f"spacing {text}, from the file")
     for axis in equation.axes:
         if axis not in distances:
             distances[axis] = 1.0
@@ -238,10 +306,10 @@ def load(
     known = {name: value for name, value in equation.known.items() if value is not None}
     shape = tuple(u.shape[axis] for axis in equation.lambda_axes)
     told = {part.partition("=")[0] for part in given}
-    if units and (lacking := [name for name in known if name not in told]):
+    if units and (lacking := [name for name, value in known.items() if value != 0 and name not in told]):
         raise InputError(
-            f"--spacing: got units, in which the default {lacking[0]} = {known[lacking[0]]:g} has no meaning, expected "
-            f"--with {lacking[0]}=NUMBER"
+            f"got spacing with units, in which the default {lacking[0]} = {known[lacking[0]]:g} has no meaning, "
+            f"expected --with {lacking[0]}=NUMBER"
         )
     notes += [f"{name} = {value:g}, the default" for name, value in known.items() if name not in told]
     for part in given:
