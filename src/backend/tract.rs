@@ -1,4 +1,5 @@
-//! The default backend: tract, embedded, bound to one concrete tile shape.
+//! The default backend, bound to one concrete tile shape: our own operators for what makes maps, tract for graphs that
+//! they do not take.
 
 use std::fmt::Debug;
 
