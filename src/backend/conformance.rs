@@ -185,7 +185,7 @@ fn with_tract(case: &Case) -> Outcome {
     let computed = || -> TractResult<Vec<ArrayD<f64>>> {
         let (graph, inputs) = bound(case);
         let proto = onnx::ModelProto { graph: Some(graph), ..case.proto.clone() };
-        let mut model = tract_onnx::onnx().model_for_read(&mut proto.encode_to_vec().as_slice())?;
+        let mut model = super::engine::read(&proto)?;
         let mut fed = TVec::new();
         for (i, (_, kind, value)) in inputs.into_iter().enumerate() {
             let tensor = typed(*kind, value);
@@ -349,6 +349,13 @@ fn every_engine_computes_the_operators_as_onnx_does() {
     assert!(surprises.is_empty(), "{}", surprises.join("\n"));
 }
 
+type Rewrite = fn(&[u8]) -> Result<Vec<u8>, prost::DecodeError>;
+
+/// A message read and written.
+fn rewritten<M: Message + Default>(bytes: &[u8]) -> Result<Vec<u8>, prost::DecodeError> {
+    M::decode(bytes).map(|message| message.encode_to_vec())
+}
+
 /// What a file means is the same to the engine after our own types have read it and written it.
 #[test]
 fn no_message_loses_anything_that_the_engine_reads() {
@@ -365,17 +372,13 @@ fn no_message_loses_anything_that_the_engine_reads() {
         for path in std::iter::once(folder.join("model.onnx")).chain(tensors) {
             let bytes = std::fs::read(&path).expect("a file");
             let is_model = path.extension().is_some_and(|e| e == "onnx");
-            // By their bytes, since some tensors hold a NaN, which is not equal to itself.
-            let meant = |bytes: &[u8]| match is_model {
-                true => pb::ModelProto::decode(bytes).map(|proto| proto.encode_to_vec()),
-                false => pb::TensorProto::decode(bytes).map(|proto| proto.encode_to_vec()),
+            let (meant, ours): (Rewrite, Rewrite) = match is_model {
+                true => (rewritten::<pb::ModelProto>, rewritten::<onnx::ModelProto>),
+                false => (rewritten::<pb::TensorProto>, rewritten::<onnx::TensorProto>),
             };
-            let ours = match is_model {
-                true => onnx::ModelProto::decode(&bytes[..]).map(|proto| proto.encode_to_vec()),
-                false => onnx::TensorProto::decode(&bytes[..]).map(|proto| proto.encode_to_vec()),
-            };
-            // Inputs that are sequences of tensors are in neither's messages.
-            let same = ours.map_or_else(|_| meant(&bytes).is_err(), |ours| meant(&ours) == meant(&bytes));
+            // By their bytes, since some tensors hold a NaN, which is not equal to itself. Inputs that are sequences of
+            // tensors are in neither's messages.
+            let same = ours(&bytes).map_or_else(|_| meant(&bytes).is_err(), |ours| meant(&ours) == meant(&bytes));
             files += 1;
             if !same {
                 changed.push(path);

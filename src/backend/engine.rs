@@ -58,9 +58,14 @@ impl Whole {
     }
 }
 
+/// tract's graph, with inputs as the file leaves them.
+pub(super) fn read(proto: &onnx::ModelProto) -> TractResult<InferenceModel> {
+    tract_onnx::onnx().model_for_read(&mut proto.encode_to_vec().as_slice())
+}
+
 /// tract's graph with inputs of these shapes.
 fn bound(proto: &onnx::ModelProto, inputs: &[Vec<usize>]) -> TractResult<InferenceModel> {
-    let mut graph = tract_onnx::onnx().model_for_read(&mut proto.encode_to_vec().as_slice())?;
+    let mut graph = read(proto)?;
     for (i, shape) in inputs.iter().enumerate() {
         graph.set_input_fact(i, f32::fact(shape).into())?;
     }

@@ -11,6 +11,12 @@ pub(crate) fn doctor(args: &DoctorArgs) -> Result<()> {
     let simd = simd();
     let simd = if simd.is_empty() { "none that is looked for".to_owned() } else { simd.join(", ") };
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    // The backend of that name is there in either case.
+    let tract = if cfg!(feature = "engine") {
+        "built in"
+    } else {
+        "our operators alone: every model that `bake` writes runs as fast, fits some seven times as slowly, others are refused"
+    };
     let mut lines = vec![
         ("mollifier", env!("CARGO_PKG_VERSION").to_owned()),
         ("machine", machine()),
@@ -18,7 +24,7 @@ pub(crate) fn doctor(args: &DoctorArgs) -> Result<()> {
         ("threads", format!("{threads}, unless --threads says otherwise")),
         ("C library", libc::name()),
         ("GPU", gpu().unwrap_or_else(|| "none seen".to_owned())),
-        ("tract", tract().to_owned()),
+        ("tract", tract.to_owned()),
     ];
     lines.extend(onnx_runtime(args));
     let auto = "tract: always there, and on one core several times as fast on these models as ONNX Runtime (mollifier \
@@ -47,17 +53,6 @@ fn onnx_runtime(args: &DoctorArgs) -> Vec<(&'static str, String)> {
         }
     }
     rows
-}
-
-#[cfg(feature = "engine")]
-fn tract() -> &'static str {
-    "built in"
-}
-
-/// The backend of that name is there all the same.
-#[cfg(not(feature = "engine"))]
-fn tract() -> &'static str {
-    "our operators alone: every model that `bake` writes runs as fast, fits some seven times as slowly, others are refused"
 }
 
 #[cfg(not(feature = "ort"))]
