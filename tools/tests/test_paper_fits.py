@@ -274,6 +274,9 @@ def test_a_tiff_that_states_a_part_of_its_distances_is_asked_about(tmp_path: Pat
     tifffile.imwrite(path, movie, imagej=True, resolution=(10, 10), metadata={"axes": "TYX", "unit": "pixel"})
     task, notes = fit_recording.load(path, "heat-transient")
     assert task.spacing == (1.0, 1.0, 1.0) and len(notes) >= 3
+    metadata = {"axes": "TYX", "unit": "pixel", "finterval": "unknown"}
+    tifffile.imwrite(path, movie, imagej=True, resolution=(10, 10), metadata=metadata)
+    assert fit_recording.load(path, "heat-transient")[0].spacing == (1.0, 1.0, 1.0)
 
 
 def test_a_fit_ends_when_the_samples_kept_out_are_met_no_better() -> None:

@@ -175,13 +175,17 @@ def read_array(path: Path) -> Array:
 def stated_spacing(path: Path) -> dict[str, tuple[float, str]]:
     """Sample distances and units that a TIFF file states, by axis, as OME or ImageJ writes them; none of other files.
 
-    A unit that the command does not know, such as `pixel`, states nothing.
+    What is no number, and a unit that the command does not know, such as `pixel`, state nothing.
     """
     if path.suffix.lower() not in (".tif", ".tiff"):
         return {}
     stated: dict[str, tuple[float, str]] = {}
 
-    def state(axis: str, value: float, unit: str) -> None:
+    def state(axis: str, number: float | str, unit: str) -> None:
+        try:
+            value = float(number)
+        except ValueError:
+            return
         unit = html.unescape(unit).strip().replace("\\u00B5", "u").replace("\u00b5", "u").replace("\u03bc", "u")
         if unit.lower() in ("inch", "in"):
             value, unit = 2.54 * value, "cm"
@@ -199,7 +203,7 @@ def stated_spacing(path: Path) -> dict[str, tuple[float, str]]:
                 ("x", "PhysicalSizeX", "um"),
             ):
                 if name in attributes:
-                    state(axis, float(attributes[name]), attributes.get(f"{name}Unit", usual))
+                    state(axis, attributes[name], attributes.get(f"{name}Unit", usual))
         elif metadata := file.imagej_metadata:
             for axis, name in (("y", "YResolution"), ("x", "XResolution")):
                 if tag := file.pages.first.tags.get(name):
@@ -207,7 +211,7 @@ def stated_spacing(path: Path) -> dict[str, tuple[float, str]]:
                     own = metadata.get("yunit", metadata.get("unit", "")) if axis == "y" else metadata.get("unit", "")
                     state(axis, units / pixels if pixels else 0.0, str(own))
             if "finterval" in metadata:
-                state("t", float(metadata["finterval"]), str(metadata.get("tunit", "sec")))
+                state("t", metadata["finterval"], str(metadata.get("tunit", "sec")))
     return stated
 
 
